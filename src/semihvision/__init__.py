@@ -1,0 +1,1 @@
+"""SemiHVision: raw medical images to a trusted vision-language model."""

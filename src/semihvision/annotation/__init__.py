@@ -1,0 +1,1 @@
+"""The semi-human annotation pipeline: paths, prompts, runner, gates."""

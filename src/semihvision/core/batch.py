@@ -1,0 +1,114 @@
+"""What a sample is on its way from a Record to the model: the seam between data and model.
+
+Data modules make an `Example`; a `Processor` (implemented in `models.processing`) turns it into an
+`EncodedSample` and several of those into a `Batch`. Nobody else decides what the model sees.
+
+Legend: B batch, L sequence length before image expansion, N images in the batch, T towers,
+R_t input side of tower t in pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, Protocol, TypedDict
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+IGNORE_INDEX = -100
+"""Label of a token that is not trained (PyTorch's and LLaVA's value)."""
+
+IMAGE_TOKEN_ID = -200
+"""Placeholder id of one image in `input_ids` (LLaVA's and Cambrian's value)."""
+
+IMAGE_PLACEHOLDER = "<image>"
+"""Placeholder of one image in text; each occurrence stands for one image, in order."""
+
+
+class Turn(NamedTuple):
+    """One turn of a conversation in LLaVA's roles."""
+
+    role: Literal["system", "human", "gpt"]
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One training or evaluation sample before tokenisation.
+
+    Attributes:
+        example_id: ``<record_id>#<item_id>``; predictions and scores join by it.
+        turns: Alternating human and gpt turns, optionally a system turn first.
+        images: One key per ``<image>`` placeholder, in order; a key names an image of a Record.
+    """
+
+    example_id: str
+    turns: tuple[Turn, ...]
+    images: tuple[str, ...]
+
+
+class TowerPixels(NamedTuple):
+    """One image, prepared for every tower.
+
+    Attributes:
+        pixels: T tensors (3, R_t, R_t), float32, normalised.
+        size_wh: Width and height of the original image in pixels, before padding.
+    """
+
+    pixels: "tuple[Tensor, ...]"
+    size_wh: tuple[int, int]
+
+
+class EncodedSample(TypedDict):
+    """One sample as the model reads it."""
+
+    example_id: str
+    input_ids: "Tensor"
+    """(L,) int64, one `IMAGE_TOKEN_ID` per image."""
+    labels: "Tensor"
+    """(L,) int64, `IGNORE_INDEX` where not trained."""
+    images: list[TowerPixels]
+
+
+class Batch(TypedDict):
+    """Several samples, padded on the right. Images follow the placeholders in row-major order."""
+
+    example_ids: list[str]
+    input_ids: "Tensor"
+    """(B, L) int64."""
+    attention_mask: "Tensor"
+    """(B, L) bool, False on padding."""
+    labels: NotRequired["Tensor"]
+    """(B, L) int64; absent when generating."""
+    pixel_values: "list[Tensor]"
+    """T tensors (N, 3, R_t, R_t); empty list when the batch holds no image."""
+    image_sizes_wh: "Tensor"
+    """(N, 2) int64, original width and height in pixels."""
+
+
+class Processor(Protocol):
+    """Decides what a sample looks like to the model."""
+
+    def prepare_image(self, image: "Image") -> TowerPixels:
+        """Pads, resizes and normalises one image for every tower."""
+        ...
+
+    def encode(
+        self, example_id: str, turns: Sequence[Turn], images: Sequence[TowerPixels]
+    ) -> EncodedSample:
+        """Tokenises a conversation; labels cover assistant turns and their ``<|eot_id|>`` only."""
+        ...
+
+    def encode_prompt(
+        self, example_id: str, turns: Sequence[Turn], images: Sequence[TowerPixels]
+    ) -> EncodedSample:
+        """Tokenises the turns up to and including the last human one, plus the assistant header."""
+        ...
+
+    def collate(self, samples: Sequence[EncodedSample]) -> Batch:
+        """Pads samples on the right to one batch."""
+        ...
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Text of generated ids, special tokens removed, outer blanks stripped."""
+        ...

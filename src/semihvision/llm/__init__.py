@@ -1,0 +1,1 @@
+"""The OpenAI-compatible client: cache, limits, structured output."""

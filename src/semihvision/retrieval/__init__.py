@@ -1,0 +1,1 @@
+"""Embedders, the hnswlib index and the guidelines corpus."""
