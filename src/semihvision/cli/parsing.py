@@ -1,0 +1,58 @@
+"""One way to parse every command that is not Lightning's: jsonargparse, as LightningCLI does."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from semihvision.core.errors import InputError
+
+
+def parser(command: str, description: str) -> ArgumentParser:
+    """A parser for one command.
+
+    Args:
+        command: Words after ``semihvision``, e.g. ``index build``.
+        description: One or two sentences for ``--help``.
+    """
+    return ArgumentParser(prog=f"semihvision {command}", description=description)
+
+
+def config_parser(command: str, description: str) -> ArgumentParser:
+    """Like `parser`, for a command that reads YAML with ``-c FILE`` (OmegaConf interpolation)."""
+    made = ArgumentParser(
+        prog=f"semihvision {command}", description=description, parser_mode="omegaconf+"
+    )
+    made.add_argument("-c", "--config", action="config", help="YAML file with these settings")
+    return made
+
+
+def dispatch(
+    command: str, verbs: dict[str, tuple[Callable[[list[str]], int], str]], argv: list[str]
+) -> int:
+    """Runs the verb of a two-word command such as ``index build``.
+
+    Args:
+        command: First word.
+        verbs: Second word -> (function of the remaining arguments, one line of help).
+        argv: Arguments after the first word.
+
+    Raises:
+        InputError: No verb, or an unknown one; the known ones are listed.
+    """
+    if argv and argv[0] in verbs:
+        return verbs[argv[0]][0](argv[1:])
+    lines = "\n".join(f"  {name:<8} {summary}" for name, (_, summary) in verbs.items())
+    usage = f"usage: semihvision {command} VERB [--help] ...\n\n{lines}\n"
+    if argv and argv[0] in ("-h", "--help"):
+        sys.stdout.write(usage)
+        return 0
+    raise InputError(f"expected one of: {', '.join(verbs)}\n\n{usage}")
+
+
+def plain(namespace: Namespace) -> dict[str, Any]:
+    """The parsed values as a plain dict, without the configuration file's own entry."""
+    values = namespace.as_dict()
+    values.pop("config", None)
+    return values

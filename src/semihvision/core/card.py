@@ -1,0 +1,92 @@
+"""The card of a source: who owns it, what it may be used for, how to get it.
+
+A card holds facts from the owner's terms; `semihvision.core.policy` draws the conclusions. Each
+card stands in its source's own file in `data_modules/`; this file only knows where to look.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from importlib import import_module
+from typing import Literal
+
+from semihvision.core.errors import InputError
+
+Flag = Literal["yes", "no", "conditional", "not stated"]
+
+CARD_MODULES: dict[str, str] = {
+    "deeplesion": "data_modules.deeplesion",
+    "padchest": "data_modules.padchest",
+    "eurorad": "data_modules.eurorad",
+    "mimic_cxr": "data_modules.mimic_cxr",
+    "lld_mmri": "data_modules.lld_mmri",
+    "mama_mia": "data_modules.mama_mia",
+    "pmc_vqa": "data_modules.pmc_vqa",
+    "pmc_instruct": "data_modules.pmc_instruct",
+    "quilt_1m": "data_modules.quilt_1m",
+    "radiopaedia": "data_modules.radiopaedia",
+    "jama": "data_modules.jama",
+    "llava_med": "data_modules.llava_med",
+    "folder": "data_modules.folder",
+    "vqa_rad": "data_modules.vqa_rad",
+}
+"""Source name to the module whose `CARD` describes it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """Terms and access of one source.
+
+    Attributes:
+        name: Source name, as used in commands and in `Record.source`.
+        title: Name in the owner's words.
+        owner: Who owns or publishes it.
+        url: Where it is described and asked for.
+        licence: Licence or agreement; SPDX id where there is one.
+        licence_url: Its text.
+        access: How to get it, in one sentence.
+        citation: What to cite.
+        owners_caption_flag: The SemiHVision authors' "Caption Available" flag (paper.md 1.2);
+            None for sources outside their table.
+        human_text: Whether people wrote about its images, which decides its annotation path.
+        api_conditions: Conditions under which data or derivatives may go to a third-party API.
+            The user must state every one of them for the very endpoint; empty means that the
+            user's consent alone is enough.
+        api_clause: The clause the conditions come from, in our words.
+        redistribution: Whether data or derivatives may be passed on.
+        commercial_use: Whether they may be used commercially.
+        share_alike: Whether derivatives inherit the licence.
+        earliest_date: Items published before it are refused unless permitted one by one.
+        notes: What is inferred or not known about these terms.
+    """
+
+    name: str
+    title: str
+    owner: str
+    url: str
+    licence: str
+    licence_url: str = ""
+    access: str
+    citation: str
+    owners_caption_flag: bool | None = None
+    human_text: bool
+    api_conditions: tuple[str, ...] = ()
+    api_clause: str = ""
+    redistribution: Flag
+    commercial_use: Flag
+    share_alike: bool = False
+    earliest_date: date | None = None
+    notes: str = ""
+
+
+def card(name: str) -> Card:
+    """The card of a source.
+
+    Raises:
+        InputError: No source has that name; the known ones are listed.
+    """
+    if name not in CARD_MODULES:
+        raise InputError(f"unknown source {name!r}; known: {', '.join(sorted(CARD_MODULES))}")
+    found = import_module(CARD_MODULES[name]).CARD
+    assert isinstance(found, Card)
+    assert found.name == name
+    return found

@@ -1,0 +1,133 @@
+"""May this record go to that endpoint? One pure function, asked before any socket is opened.
+
+Rule: an endpoint on this machine (loopback) is local and always allowed. Everywhere else the
+source's card and the user must both allow it: the user by a `Permission` for that source and that
+very endpoint, which states every condition of the card.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from semihvision.core.card import Card
+from semihvision.core.errors import InputError, PolicyError
+
+CONDITIONS: dict[str, str] = {
+    "zero_retention": "the endpoint keeps neither requests nor replies",
+    "no_training": "the endpoint's provider trains nothing on them",
+    "no_human_review": "nobody at the provider reads them",
+    "owner_permission": "the owner has given you written permission for this use",
+    "agreement_allows": "your signed data use agreement allows third-party processing",
+    "institution_approval": "your institution has approved sending these images there",
+}
+"""Every condition a card may set, and what the user states by naming it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Permission:
+    """The user's own statement that a source's data may go to one endpoint.
+
+    Attributes:
+        source: Source name.
+        endpoint: Base URL of the endpoint, compared by scheme, host, port and path.
+        states: Names from `CONDITIONS` that hold for this source at this endpoint.
+        note: For the user's own records, e.g. the number of an agreement.
+    """
+
+    source: str
+    endpoint: str
+    states: tuple[str, ...] = ()
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.states) - set(CONDITIONS))
+        if unknown:
+            raise InputError(
+                f"permission for {self.source!r}: unknown conditions {', '.join(unknown)}; "
+                f"known: {', '.join(CONDITIONS)}"
+            )
+
+
+class Verdict(NamedTuple):
+    """Answer of the policy; `reason` says why, and how to permit what was refused."""
+
+    allowed: bool
+    reason: str
+
+
+def is_loopback(endpoint: str) -> bool:
+    """Whether a base URL names this very machine.
+
+    Only the literal host counts (``localhost``, 127.0.0.0/8, ::1); no name is ever resolved, so a
+    name that happens to point at this machine is treated as remote.
+    """
+    host = urlsplit(endpoint).hostname
+    if host is None:
+        return False
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def may_send(card: Card, endpoint: str, permissions: Sequence[Permission]) -> Verdict:
+    """Decides whether data or derivatives of a source may go to an endpoint.
+
+    Args:
+        card: Card of the source.
+        endpoint: Base URL, e.g. ``https://api.example.org/v1``.
+        permissions: The user's statements, from the configuration.
+    """
+    if is_loopback(endpoint):
+        return Verdict(True, "local endpoint")
+    setting = f"permissions: [{{source: {card.name}, endpoint: {_shown(endpoint)}, states: ["
+    setting += ", ".join(card.api_conditions) + "]}]"
+    granted = [
+        permission
+        for permission in permissions
+        if permission.source == card.name and _same_endpoint(permission.endpoint, endpoint)
+    ]
+    if not granted:
+        return Verdict(
+            False,
+            f"{card.name}: nothing is sent to {_shown(endpoint)} without your permission. "
+            f"{card.api_clause} See {card.licence_url or card.url}. "
+            f"If you may, state it in the configuration: {setting}",
+        )
+    stated = set().union(*(permission.states for permission in granted))
+    missing = [name for name in card.api_conditions if name not in stated]
+    if missing:
+        wanted = "; ".join(f"{name} ({CONDITIONS[name]})" for name in missing)
+        return Verdict(
+            False,
+            f"{card.name}: the permission for {_shown(endpoint)} does not state {wanted}. "
+            f"{card.api_clause} See {card.licence_url or card.url}. Setting: {setting}",
+        )
+    return Verdict(True, f"permitted by the user's statement for {_shown(endpoint)}")
+
+
+def require_may_send(card: Card, endpoint: str, permissions: Sequence[Permission]) -> None:
+    """Raises `PolicyError` with the reason unless `may_send` allows it."""
+    verdict = may_send(card, endpoint, permissions)
+    if not verdict.allowed:
+        raise PolicyError(verdict.reason)
+
+
+def _parts(endpoint: str) -> tuple[str, str | None, int | None, str]:
+    url = urlsplit(endpoint)
+    default = {"https": 443, "http": 80}.get(url.scheme)
+    return (url.scheme, url.hostname, url.port or default, url.path.rstrip("/"))
+
+
+def _same_endpoint(one: str, other: str) -> bool:
+    return _parts(one) == _parts(other)
+
+
+def _shown(endpoint: str) -> str:
+    """The endpoint without user name, password and query, which may hold a key."""
+    scheme, host, port, path = _parts(endpoint)
+    return f"{scheme}://{host}:{port}{path}"

@@ -1,0 +1,359 @@
+"""The one Record: a study, case, figure or question set, from the owner's files to the mix.
+
+Every part has an id that is unique among its kind inside the record and stable across runs, since
+review, scoring and provenance join by ids, never by position. Nothing is overwritten: an edited
+text, question or conversation is a new part that names the one it `supersedes`, and a decision is
+a new `Provenance` entry. `Record.current` is the view after all edits and rejections.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+SCHEMA_VERSION = 1
+
+MODALITIES = (
+    "xray", "dsa", "ct", "mr", "pet_spect", "ultrasound", "pathology", "camera",
+    "gross_pathology", "dermatology", "oct", "electron_microscopy", "electrophoresis",
+    "endoscopy", "simulated_illustration", "radioisotope", "optical_image", "mitotic", "other",
+)  # fmt: skip
+"""Closed list of modalities: the 19 classes of the authors' triage script (paper.md 1.4)."""
+
+BODY_PARTS = ("head_neck", "thorax", "abdomen", "extremity", "upper", "lower", "other")
+"""Closed list of body parts: the 7 classes of the authors' triage script (paper.md 1.4)."""
+
+TEXT_KINDS = (
+    "caption", "report", "findings", "impression", "history", "discussion", "diagnosis",
+    "guideline", "context",
+)  # fmt: skip
+"""Closed list of text kinds. `context` is text about the image from its article or video."""
+
+Id = Annotated[str, Field(min_length=1)]
+Box = tuple[float, float, float, float]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ImageRef(_Part):
+    """One image of the record: a file, or one slice or frame of a file.
+
+    Attributes:
+        image_id: Unique in the record.
+        path: POSIX path relative to the source's root folder.
+        format: Reader name in `semihvision.core.images`, e.g. ``png``, ``jpeg``, ``nifti``.
+        sha256: Hex digest of the file's bytes; empty if not hashed.
+        width: Columns in pixels.
+        height: Rows in pixels.
+        depth: Number of slices or frames when the whole volume is meant, else 1.
+        axis: Axis the slices are counted along (``axial``, ``frame``, ...); empty for 2-D files.
+        index: Slice or frame number on `axis`, from 0; None for a 2-D file or a whole volume.
+        rescale_slope: Stored value times this ...
+        rescale_intercept: ... plus this is the physical value (HU for CT) that windows refer to.
+        window_center: Centre of the display window in physical units; None if none is given.
+        window_width: Its width, > 0.
+        view: View, phase or sequence in the owner's words, e.g. ``PA``, ``C+A``.
+        spacing_mm: Pixel spacing (x, y) or voxel spacing (x, y, z) in millimetres; may be empty.
+        orientation: Axis code of the stored array, e.g. ``LPS``; empty if unknown.
+    """
+
+    image_id: Id
+    path: Id
+    format: Id
+    sha256: str = ""
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
+    depth: int = Field(default=1, gt=0)
+    axis: str = ""
+    index: int | None = Field(default=None, ge=0)
+    rescale_slope: float = 1.0
+    rescale_intercept: float = 0.0
+    window_center: float | None = None
+    window_width: float | None = Field(default=None, gt=0)
+    view: str = ""
+    spacing_mm: tuple[float, ...] = ()
+    orientation: str = ""
+
+
+class Region(_Part):
+    """A marked region: a box in pixels of its image, a mask file, or both.
+
+    Attributes:
+        box_xyxy: Left, top, right, bottom in pixels of the image; x1 > x0 and y1 > y0.
+        slices: First and last slice (inclusive, from 0) the region spans in a volume.
+        mask_path: Mask file relative to the source's root; empty if none.
+        label: What is marked, in the owner's words.
+        drawn_by: ``expert``, ``owner``, ``model`` ... as documented by the owner.
+    """
+
+    region_id: Id
+    image_id: Id
+    box_xyxy: Box | None = None
+    slices: tuple[int, int] | None = None
+    mask_path: str = ""
+    label: str = ""
+    drawn_by: str = ""
+
+    @model_validator(mode="after")
+    def _check_extent(self) -> "Region":
+        if self.box_xyxy is None and not self.mask_path:
+            raise ValueError("a region needs a box or a mask path")
+        if self.box_xyxy is not None:
+            x0, y0, x1, y1 = self.box_xyxy
+            if not (x1 > x0 and y1 > y0):
+                raise ValueError(f"box {self.box_xyxy}: expected x1 > x0 and y1 > y0")
+        if self.slices is not None and self.slices[0] > self.slices[1]:
+            raise ValueError(f"slices {self.slices}: expected first <= last")
+        return self
+
+
+class Label(_Part):
+    """A structured statement of the owner: finding, class, sex, age band, laterality, ..."""
+
+    label_id: Id
+    name: Id
+    value: str
+    system: Id
+    image_ids: tuple[str, ...] = ()
+    region_ids: tuple[str, ...] = ()
+
+
+class Text(_Part):
+    """A text of a person or a producer about some images (none: about the whole record)."""
+
+    text_id: Id
+    kind: Id
+    text: Id
+    language: str = "en"
+    image_ids: tuple[str, ...] = ()
+    provenance_id: Id
+    supersedes: str = ""
+
+    @field_validator("kind")
+    @classmethod
+    def _known_kind(cls, value: str) -> str:
+        if value not in TEXT_KINDS:
+            raise ValueError(f"text kind {value!r}: expected one of {', '.join(TEXT_KINDS)}")
+        return value
+
+
+class QA(_Part):
+    """A question with its answer; `split` where the owner splits by question."""
+
+    qa_id: Id
+    question: Id
+    answer: Id
+    options: tuple[str, ...] = ()
+    answer_type: str = ""
+    question_type: str = ""
+    image_ids: tuple[str, ...] = ()
+    split: str = ""
+    provenance_id: Id
+    supersedes: str = ""
+
+
+class ConversationTurn(_Part):
+    """One turn in LLaVA's roles; `<image>` stands for the next image of the conversation."""
+
+    role: Literal["system", "human", "gpt"]
+    text: str
+
+
+class Conversation(_Part):
+    """Turns in LLaVA order, made from the record's other parts or by a producer."""
+
+    conversation_id: Id
+    turns: tuple[ConversationTurn, ...] = Field(min_length=2)
+    image_ids: tuple[str, ...] = ()
+    split: str = ""
+    provenance_id: Id
+    supersedes: str = ""
+
+
+class Retrieved(_Part):
+    """One retrieved item that was given to a producer as context."""
+
+    ref: Id
+    kind: Literal["case", "guideline"]
+    score: float
+
+
+class Gate(_Part):
+    """Outcome of one quality gate on a generated part."""
+
+    name: Id
+    passed: bool
+    detail: str = ""
+
+
+class Provenance(_Part):
+    """Where parts of the record come from; append-only.
+
+    Attributes:
+        parent_id: Provenance entry this one was derived from; empty for an origin.
+        producer: Kind of producer.
+        model: Dated model snapshot, template version, or reviewer pseudonym.
+        prompt_hash: SHA-256 of the rendered prompt template; empty where there is none.
+        tokens_in: Prompt tokens.
+        tokens_out: Completion tokens.
+        cost_usd: Cost in US dollars; None where no price is known.
+        created_at: ISO 8601 time in UTC; empty for what the owner shipped.
+        decision: A reviewer's decision on the part named by `subject_id`.
+    """
+
+    provenance_id: Id
+    parent_id: str = ""
+    producer: Literal["human", "template", "model", "reviewer"]
+    model: str = ""
+    prompt_hash: str = ""
+    retrieved: tuple[Retrieved, ...] = ()
+    tokens_in: int = Field(default=0, ge=0)
+    tokens_out: int = Field(default=0, ge=0)
+    cost_usd: float | None = None
+    created_at: str = ""
+    gates: tuple[Gate, ...] = ()
+    decision: Literal["", "accepted", "edited", "rejected"] = ""
+    subject_id: str = ""
+
+
+class Licence(_Part):
+    """Licence of this record; per record because some owners' terms depend on date or article."""
+
+    name: Id
+    url: str = ""
+    conditions: tuple[str, ...] = ()
+
+
+_P = TypeVar("_P", Text, QA, Conversation)
+
+
+class Record(_Part):
+    """One study, case, figure or question set (see the module's docstring).
+
+    Attributes:
+        record_id: ``<source>/<owner's id>``.
+        source: Source name, as in the table of cards.
+        split: The owner's split of the whole record; empty where the owner has none.
+        group_id: Patient, case or article; own splits and clustered statistics never cut it.
+        modality: One of `MODALITIES`, or empty where unknown.
+        body_part: One of `BODY_PARTS`, or empty where unknown.
+    """
+
+    record_id: Id
+    source: Id
+    split: str = ""
+    group_id: Id
+    images: tuple[ImageRef, ...] = ()
+    regions: tuple[Region, ...] = ()
+    labels: tuple[Label, ...] = ()
+    modality: str = ""
+    body_part: str = ""
+    texts: tuple[Text, ...] = ()
+    qa: tuple[QA, ...] = ()
+    conversations: tuple[Conversation, ...] = ()
+    provenance: tuple[Provenance, ...] = ()
+    licence: Licence
+
+    @model_validator(mode="after")
+    def _check(self) -> "Record":
+        if not self.record_id.startswith(self.source + "/"):
+            raise ValueError(f"record_id {self.record_id!r}: expected '{self.source}/<owner id>'")
+        for name, value, known in (
+            ("modality", self.modality, MODALITIES),
+            ("body_part", self.body_part, BODY_PARTS),
+        ):
+            if value and value not in known:
+                raise ValueError(f"{name} {value!r}: expected empty or one of {', '.join(known)}")
+        self._check_ids()
+        self._check_conversation_images()
+        return self
+
+    def _check_ids(self) -> None:
+        images = _unique("image_id", (image.image_id for image in self.images))
+        regions = _unique("region_id", (region.region_id for region in self.regions))
+        origins = _unique("provenance_id", (p.provenance_id for p in self.provenance))
+        _unique("label_id", (label.label_id for label in self.labels))
+        _known("image_id", (region.image_id for region in self.regions), images)
+        for label in self.labels:
+            _known("image_id", label.image_ids, images)
+            _known("region_id", label.region_ids, regions)
+        authored: tuple[Text | QA | Conversation, ...] = self.texts + self.qa + self.conversations
+        known_parts = _unique("part id", (part_id(part) for part in authored))
+        for part in authored:
+            _known("image_id", part.image_ids, images)
+            _known("provenance_id", (part.provenance_id,), origins)
+        _known("supersedes", (part.supersedes for part in authored if part.supersedes), known_parts)
+        _known("parent_id", (p.parent_id for p in self.provenance if p.parent_id), origins)
+        _known("subject_id", (p.subject_id for p in self.provenance if p.subject_id), known_parts)
+
+    def _check_conversation_images(self) -> None:
+        for conversation in self.conversations:
+            found = sum(turn.text.count("<image>") for turn in conversation.turns)
+            if found != len(conversation.image_ids):
+                raise ValueError(
+                    f"conversation {conversation.conversation_id!r} has {found} <image> "
+                    f"placeholders for {len(conversation.image_ids)} images"
+                )
+
+    def image(self, image_id: str) -> ImageRef:
+        """The image of that id; KeyError if the record has none."""
+        for image in self.images:
+            if image.image_id == image_id:
+                return image
+        raise KeyError(image_id)
+
+    def current(self, parts: Sequence[_P]) -> list[_P]:
+        """Those of `parts` that no other part supersedes and whose last decision is no rejection.
+
+        Args:
+            parts: The record's `texts`, `qa` or `conversations`.
+        """
+        gone = {part.supersedes for part in parts if part.supersedes}
+        decisions = {p.subject_id: p.decision for p in self.provenance if p.subject_id}
+        gone |= {subject for subject, decision in decisions.items() if decision == "rejected"}
+        return [part for part in parts if part_id(part) not in gone]
+
+    def edited(self, **changes: Any) -> "Record":
+        """A validated copy with some fields replaced (pydantic's own copy does not validate)."""
+        return Record.model_validate({**dict(self), **changes})
+
+
+def part_id(part: Text | QA | Conversation) -> str:
+    """The id of a text, question or conversation."""
+    if isinstance(part, Text):
+        return part.text_id
+    return part.qa_id if isinstance(part, QA) else part.conversation_id
+
+
+def invalid_reason(error: ValidationError) -> str:
+    """Why a record did not validate, in one line that names fields and ids but never content."""
+    reasons = []
+    for item in error.errors(include_input=False, include_url=False):
+        where = ".".join(str(step) for step in item["loc"])
+        what = item["msg"] if item["type"] == "value_error" else item["type"]
+        reasons.append(f"{where}: {what}" if where else what)
+    return "; ".join(reasons)
+
+
+def _unique(name: str, values: Iterable[str]) -> set[str]:
+    counts = Counter(values)
+    repeated = sorted(value for value, count in counts.items() if count > 1)
+    if repeated:
+        raise ValueError(f"repeated {name}: {', '.join(repeated)}")
+    return set(counts)
+
+
+def _known(name: str, values: Iterable[str], known: set[str]) -> None:
+    missing = sorted(set(values) - known)
+    if missing:
+        raise ValueError(f"{name} {', '.join(missing)} is not in the record")
