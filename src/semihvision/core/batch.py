@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, Protocol, TypedDict
 
+from semihvision.core.record import ImageRef
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
@@ -37,14 +39,18 @@ class Example:
     """One training or evaluation sample before tokenisation.
 
     Attributes:
-        example_id: ``<record_id>#<item_id>``; predictions and scores join by it.
+        example_id: ``<record_id>#<part id>``; predictions and scores join by it.
+        source: Source of the record, which decides the root its images are read below.
+        split: ``train``, ``validation`` or ``test``.
         turns: Alternating human and gpt turns, optionally a system turn first.
-        images: One key per ``<image>`` placeholder, in order; a key names an image of a Record.
+        images: One image per ``<image>`` placeholder, in order.
     """
 
     example_id: str
+    source: str
+    split: str
     turns: tuple[Turn, ...]
-    images: tuple[str, ...]
+    images: tuple[ImageRef, ...]
 
 
 class TowerPixels(NamedTuple):

@@ -1,0 +1,240 @@
+"""Records to batches: the LightningDataModules.
+
+`SourceDataModule` reads one source's own files below `root` through that source's reader.
+`SemiHVisionDataModule` (its own file) reads the augmented mix from Parquet. What a sample looks
+like to the model is decided by the processor, which the command line links in from the stage.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from data_modules.examples import SPLITS, Use, examples_of
+from semihvision.core.batch import EncodedSample, Example, Processor, TowerPixels
+from semihvision.core.card import CARD_MODULES
+from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.images import read_image
+from semihvision.core.record import ImageRef, Record
+
+
+class ExampleDataset(Dataset[EncodedSample]):
+    """Encodes examples on access; an unreadable image is an error, never a stand-in sample.
+
+    Args:
+        examples: What to encode.
+        roots: Root folder of every source that occurs.
+        processor: Decides what a sample looks like to the model.
+        prepared: Images already prepared for the towers, by source, path and slice; shared by the
+            splits and filled on the way. None: prepare anew on every access.
+        prompts_only: Stop before the last answer, for generation.
+    """
+
+    def __init__(
+        self,
+        examples: list[Example],
+        *,
+        roots: dict[str, Path],
+        processor: Processor,
+        prepared: dict[tuple[str, str, int | None], TowerPixels] | None = None,
+        prompts_only: bool = False,
+    ) -> None:
+        self.examples = examples
+        self._roots = roots
+        self._processor = processor
+        self._prepared = prepared
+        self._prompts_only = prompts_only
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> EncodedSample:
+        example = self.examples[index]
+        images = [self._image(example.source, image) for image in example.images]
+        encode = self._processor.encode_prompt if self._prompts_only else self._processor.encode
+        return encode(example.example_id, example.turns, images)
+
+    def _image(self, source: str, image: ImageRef) -> TowerPixels:
+        key = (source, image.path, image.index)
+        if self._prepared is not None and key in self._prepared:
+            return self._prepared[key]
+        pixels = self._processor.prepare_image(read_image(self._roots[source], image))
+        if self._prepared is not None:
+            self._prepared[key] = pixels
+        return pixels
+
+
+class RecordDataModule(L.LightningDataModule):
+    """Shared by all data modules: splits, datasets, loaders, the data hash.
+
+    Args:
+        processor: Decides what a sample looks like; linked in from the stage by the command line.
+        uses: Which parts of a record become samples.
+        batch_size: Samples per device and step.
+        num_workers: Loader processes; 0 loads in the main process.
+        validation_fraction: Share of training groups held out where the owner ships no
+            validation split.
+        seed: Seed of the sample order and of the held-out groups.
+        cache_images: Keep prepared images in memory. Worth it for small sets with many questions
+            an image and small towers; with the 8B towers one image takes 15 MB.
+    """
+
+    def __init__(
+        self,
+        *,
+        processor: Processor | None = None,
+        uses: list[Use] | None = None,
+        batch_size: int = 8,
+        num_workers: int = 0,
+        validation_fraction: float = 0.05,
+        seed: int = 0,
+        cache_images: bool = False,
+    ) -> None:
+        super().__init__()
+        if not 0 <= validation_fraction < 1:
+            raise InputError(f"validation_fraction {validation_fraction}: expected 0 <= f < 1")
+        if cache_images and num_workers > 0:
+            raise InputError("cache_images keeps images in the main process: set num_workers to 0")
+        self.processor = processor
+        self.uses: list[Use] = uses or ["qa", "conversations"]
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.validation_fraction = validation_fraction
+        self.seed = seed
+        self.refused = RefusalLog()
+        self._prepared: dict[tuple[str, str, int | None], TowerPixels] | None = (
+            {} if cache_images else None
+        )
+        self._examples: dict[str, list[Example]] = {}
+        self._data_hash = ""
+
+    def records(self) -> Iterator[Record]:
+        """Yields all records; what cannot be read goes to `self.refused`."""
+        raise NotImplementedError
+
+    def roots(self) -> dict[str, Path]:
+        """Root folder of every source."""
+        raise NotImplementedError
+
+    @property
+    def data_hash(self) -> str:
+        """SHA-256 over the records in use; known after `setup`."""
+        return self._data_hash
+
+    def examples(self, split: str) -> list[Example]:
+        """The examples of a split; reads the records at the first call."""
+        if not self._examples:
+            self._read()
+        return self._examples.get(split, [])
+
+    def setup(self, stage: str) -> None:
+        """Reads the records once in every process."""
+        wanted = {"fit": "train", "validate": "validation", "test": "test", "predict": "test"}[
+            stage
+        ]
+        if not self.examples(wanted):
+            found = {split: len(items) for split, items in self._examples.items()}
+            raise InputError(
+                f"{type(self).__name__}: no samples in split {wanted!r} for uses {self.uses}; "
+                f"found {found}"
+            )
+
+    def _read(self) -> None:
+        digest = hashlib.sha256()
+
+        def hashed() -> Iterator[Record]:
+            for record in self.records():
+                digest.update(record.model_dump_json().encode())
+                yield record
+
+        splits: dict[str, list[Example]] = {split: [] for split in SPLITS.values()}
+        for example in examples_of(
+            hashed(),
+            uses=self.uses,
+            validation_fraction=self.validation_fraction,
+            seed=self.seed,
+        ):
+            splits.setdefault(example.split, []).append(example)
+        self._examples = splits
+        self._data_hash = digest.hexdigest()
+
+    def summary(self) -> dict[str, int]:
+        """Counts by split and of refused items, for logs and the tracker."""
+        counts = Counter({f"samples/{name}": len(items) for name, items in self._examples.items()})
+        counts["refused"] = len(self.refused.items)
+        return dict(counts)
+
+    def _loader(self, split: str, *, shuffle: bool, prompts_only: bool = False) -> "Loader":
+        if self.processor is None:
+            raise InputError(f"{type(self).__name__} needs a processor; the command line links it")
+        dataset = ExampleDataset(
+            self.examples(split),
+            roots=self.roots(),
+            processor=self.processor,
+            prepared=self._prepared,
+            prompts_only=prompts_only,
+        )
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            shuffle=shuffle,
+            generator=torch.Generator().manual_seed(self.seed) if shuffle else None,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            collate_fn=self.processor.collate,
+        )
+
+    def train_dataloader(self) -> "Loader":
+        """Training samples in a new order every epoch, which `seed` decides."""
+        return self._loader("train", shuffle=True)
+
+    def val_dataloader(self) -> "Loader | list[Loader]":
+        """Validation samples; an empty list where there are none."""
+        return self._loader("validation", shuffle=False) if self.examples("validation") else []
+
+    def test_dataloader(self) -> "Loader":
+        """Test samples with their answers, for the test loss."""
+        return self._loader("test", shuffle=False)
+
+    def predict_dataloader(self) -> "Loader":
+        """Test samples without their answers, for generation."""
+        return self._loader("test", shuffle=False, prompts_only=True)
+
+
+Loader = DataLoader[EncodedSample]
+
+
+class SourceDataModule(RecordDataModule):
+    """One source, read from its owner's own files.
+
+    Args:
+        root: Folder with the owner's files, as the source's module describes them.
+        **settings: Those of `RecordDataModule`.
+    """
+
+    source: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        root: str,
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        self.root = Path(root)
+
+    def records(self) -> Iterator[Record]:
+        """Yields the records of the source's reader."""
+        module = import_module(CARD_MODULES[self.source])
+        if not hasattr(module, "read"):
+            raise InputError(f"source {self.source!r} has a card but no reader yet")
+        yield from module.read(self.root, self.refused)
+
+    def roots(self) -> dict[str, Path]:
+        """The one root."""
+        return {self.source: self.root}
