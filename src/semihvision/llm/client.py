@@ -1,0 +1,299 @@
+"""The OpenAI-compatible client: the only file that imports openai.
+
+Before anything is sent, the data-use policy is asked for every source of the request; a refusal
+opens no socket. Messages, replies and keys never enter a log or an error message.
+"""
+
+import asyncio
+import base64
+import io
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import openai
+from openai.types.chat import ChatCompletion
+from openai.types.chat.chat_completion import Choice
+from PIL.Image import Image
+from pydantic import BaseModel, ValidationError
+
+from semihvision.core.card import card
+from semihvision.core.errors import InputError, PolicyError
+from semihvision.core.policy import Permission, is_loopback, require_may_send
+from semihvision.llm.exchange import (
+    Failure,
+    LLMReply,
+    LLMRequest,
+    LLMSettings,
+    resolve_endpoint,
+)
+
+__all__ = ["LLMClient", "LLMReply", "LLMRequest", "LLMSettings"]
+
+_CONNECT_TIMEOUT_S = 5.0
+
+_SAFE_ERROR_CODES = frozenset(
+    {
+        "content_filter", "content_policy_violation", "context_length_exceeded",
+        "insufficient_quota", "invalid_api_key", "model_not_found", "rate_limit_exceeded",
+        "unsupported_parameter", "unsupported_value",
+    }
+)  # fmt: skip
+"""The server's error codes that are repeated to the user; anything else could echo content."""
+
+
+class LLMClient:
+    """Sends requests to one OpenAI-compatible endpoint, within the policy and the limits.
+
+    The key is read from ``$OPENAI_API_KEY`` and nowhere else; an endpoint on this machine needs
+    none. Redirects are never followed, since they could leave the permitted endpoint, and proxies
+    of the environment are ignored for loopback.
+
+    Structured output is asked for with ``response_format`` (json_schema, strict) and validated
+    here with pydantic. A reply that wraps the object in other text, as servers without that
+    feature send, is accepted; anything that does not validate is the failure ``invalid``.
+    Deviation from the SDK's own ``chat.completions.parse``: it raises on such a reply and so loses
+    the tokens that were paid for.
+
+    Args:
+        settings: Model, endpoint, limits, prices.
+        permissions: The user's statements about what may go where.
+
+    Raises:
+        InputError: The endpoint is no usable address.
+    """
+
+    def __init__(self, settings: LLMSettings, permissions: Sequence[Permission] = ()) -> None:
+        self.settings = settings
+        self.endpoint = resolve_endpoint(settings.base_url)
+        self._permissions = tuple(permissions)
+        self._key = os.environ.get("OPENAI_API_KEY", "")
+
+    def require_may_send(self, sources: Iterable[str]) -> None:
+        """Asks the policy about every source for this endpoint, without sending anything.
+
+        Raises:
+            PolicyError: Not allowed; the message names clause, link and setting.
+            InputError: A source is unknown.
+        """
+        if is_loopback(self.endpoint):
+            return
+        for source in dict.fromkeys(sources):
+            require_may_send(card(source), self.endpoint, self._permissions)
+
+    async def complete(self, request: LLMRequest) -> LLMReply:
+        """Sends one request.
+
+        Returns:
+            The reply. Every failure of one request, the policy's included, is a reply with
+            `failure` set; for a policy failure nothing was sent and nothing is retried.
+
+        Raises:
+            InputError: The endpoint needs a key and ``$OPENAI_API_KEY`` is not set.
+        """
+        async with self._open() as api:
+            return await self._exchange(api, request)
+
+    def run(
+        self,
+        requests: Iterable[LLMRequest],
+        on_reply: Callable[[LLMReply], None] | None = None,
+    ) -> list[LLMReply]:
+        """Sends requests, at most `settings.concurrency` at a time, in an event loop of its own.
+
+        Args:
+            requests: Consumed lazily, so that a generator need not hold all images at once.
+            on_reply: Called in this thread as each reply arrives, in any order. An exception it
+                raises stops the run.
+
+        Returns:
+            One reply for each request, in the order of the requests.
+
+        Raises:
+            InputError: As `complete`.
+        """
+        return asyncio.run(self._run(enumerate(requests), on_reply))
+
+    async def _run(
+        self,
+        numbered: Iterator[tuple[int, LLMRequest]],
+        on_reply: Callable[[LLMReply], None] | None,
+    ) -> list[LLMReply]:
+        replies: dict[int, LLMReply] = {}
+
+        async def work(api: openai.AsyncOpenAI) -> None:
+            for position, request in numbered:
+                reply = await self._exchange(api, request)
+                replies[position] = reply
+                if on_reply is not None:
+                    on_reply(reply)
+
+        async with self._open() as api:
+            tasks = [asyncio.create_task(work(api)) for _ in range(self.settings.concurrency)]
+            try:
+                await asyncio.gather(*tasks)
+            except BaseException:
+                # Stop the others before the connection closes under them: a request that breaks
+                # because of our own exit must not be reported as a failure of the server.
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                raise
+        return [replies[position] for position in sorted(replies)]
+
+    def _open(self) -> openai.AsyncOpenAI:
+        # The SDK and its HTTP library log request lines; nothing of theirs may show content.
+        for name in ("openai", "httpx2", "httpcore2"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        timeout = openai.Timeout(self.settings.timeout_s, connect=_CONNECT_TIMEOUT_S, pool=None)
+        return openai.AsyncOpenAI(
+            base_url=self.endpoint,
+            api_key=self._key or "none",
+            max_retries=self.settings.max_retries,
+            timeout=timeout,
+            http_client=openai.DefaultAsyncHttpxClient(
+                timeout=timeout,
+                follow_redirects=False,
+                trust_env=not is_loopback(self.endpoint),
+            ),
+        )
+
+    async def _exchange(self, api: openai.AsyncOpenAI, request: LLMRequest) -> LLMReply:
+        try:
+            self.require_may_send(request.sources)
+        except (PolicyError, InputError) as error:
+            return _failed(request, "policy", str(error))
+        if not self._key and not is_loopback(self.endpoint):
+            raise InputError(f"{self.endpoint} needs a key: set $OPENAI_API_KEY")
+        started = time.monotonic()
+        try:
+            completion = await api.chat.completions.create(**self._payload(request))
+        except openai.APIError as error:
+            seconds = time.monotonic() - started
+            return _failed(request, "transport", _transport_reason(error), seconds=seconds)
+        except json.JSONDecodeError:
+            seconds = time.monotonic() - started
+            return _failed(request, "transport", "the answer is no JSON", seconds=seconds)
+        return self._reply(request, completion, time.monotonic() - started)
+
+    def _payload(self, request: LLMRequest) -> dict[str, Any]:
+        content: list[dict[str, Any]] = [{"type": "text", "text": request.user}]
+        for image in request.images:
+            content.append({"type": "image_url", "image_url": {"url": _data_url(image)}})
+        messages = [
+            {"role": "system", "content": request.system},
+            {"role": "user", "content": content if request.images else request.user},
+        ]
+        payload: dict[str, Any] = {
+            "model": self.settings.model,
+            "messages": messages,
+            "temperature": self.settings.temperature,
+            "max_tokens": self.settings.max_tokens,
+        }
+        if request.schema is not None:
+            payload["response_format"] = _response_format(request.schema)
+        return payload
+
+    def _reply(self, request: LLMRequest, completion: Any, seconds: float) -> LLMReply:
+        if not isinstance(completion, ChatCompletion) or not completion.choices:
+            return _failed(request, "transport", "the answer holds no choices", seconds=seconds)
+        usage = completion.usage
+        tokens_in = (usage and usage.prompt_tokens) or 0
+        tokens_out = (usage and usage.completion_tokens) or 0
+        text, parsed, failure, reason = _assess(request, completion.choices[0])
+        return LLMReply(
+            request_id=request.request_id,
+            text=text,
+            parsed=parsed,
+            model=completion.model or "",
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            cost_usd=self.settings.cost_usd(tokens_in, tokens_out) if usage else None,
+            failure=failure,
+            reason=reason,
+            seconds=seconds,
+        )
+
+
+class _Assessment(NamedTuple):
+    text: str
+    parsed: BaseModel | None = None
+    failure: Failure = ""
+    reason: str = ""
+
+
+def _assess(request: LLMRequest, choice: Choice) -> _Assessment:
+    """Whether one choice is usable: refusal, cut-off, empty, or not of the schema."""
+    message = choice.message
+    text = message.content if message and isinstance(message.content, str) else ""
+    if message and message.refusal:
+        return _Assessment(text or message.refusal, None, "refusal", "the model declined")
+    if choice.finish_reason == "content_filter":
+        return _Assessment(text, None, "refusal", "the provider's content filter stopped the reply")
+    if choice.finish_reason == "length":
+        return _Assessment(text, None, "cut_off", "max_tokens was reached before the reply ended")
+    if not text.strip():
+        return _Assessment(text, None, "invalid", "the reply is empty")
+    if request.schema is None:
+        return _Assessment(text)
+    try:
+        return _Assessment(text, request.schema.model_validate_json(_json_object(text)))
+    except ValidationError as error:
+        return _Assessment(text, None, "invalid", _schema_reason(request.schema, error))
+
+
+def _json_object(text: str) -> str:
+    """From the first brace to the last; all of it where there is no such span."""
+    start, end = text.find("{"), text.rfind("}")
+    return text[start : end + 1] if 0 <= start < end else text
+
+
+def _schema_reason(schema: type[BaseModel], error: ValidationError) -> str:
+    """Names schema, fields and error types, never values or keys that the reply made up."""
+    found = []
+    for item in error.errors(include_input=False, include_context=False, include_url=False):
+        steps = item["loc"][:-1] if item["type"] == "extra_forbidden" else item["loc"]
+        found.append(".".join(map(str, steps)) + ": " + item["type"])
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return f"the reply is no {schema.__name__} ({'; '.join(found[:3])}{more})"
+
+
+def _transport_reason(error: openai.APIError) -> str:
+    """Class, status and well-known code of an API error; the server's message may echo content."""
+    reason = type(error).__name__
+    if isinstance(error, openai.APIStatusError):
+        reason += f", status {error.status_code}"
+    if error.code in _SAFE_ERROR_CODES:
+        reason += f", code {error.code}"
+    return reason
+
+
+def _failed(
+    request: LLMRequest, failure: Failure, reason: str, *, seconds: float = 0.0
+) -> LLMReply:
+    return LLMReply(request_id=request.request_id, failure=failure, reason=reason, seconds=seconds)
+
+
+def _response_format(schema: type[BaseModel]) -> dict[str, Any]:
+    """The strict JSON schema of a pydantic model, by the SDK's own conversion."""
+    function = openai.pydantic_function_tool(schema)["function"]
+    return {
+        "type": "json_schema",
+        "json_schema": {
+            "name": schema.__name__,
+            "schema": function["parameters"],
+            "strict": True,
+        },
+    }
+
+
+def _data_url(image: Image) -> str:
+    """The image as PNG; pixels only, since file metadata can name a patient."""
+    clean = image.convert("RGB")
+    clean.info.clear()
+    buffer = io.BytesIO()
+    clean.save(buffer, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
