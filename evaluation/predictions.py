@@ -1,0 +1,146 @@
+"""Prediction files: read published and own ones, join them to references by id, write own ones."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evaluation.json_files import parse_json, read_text
+from evaluation.references import Reference
+from semihvision.core.errors import InputError, RefusalLog
+
+_MAX_NAMED = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """One line of our own predictions file.
+
+    Attributes:
+        id: The benchmark's id of the question.
+        answer: The model's answer; None where it gave none (it counts as missing).
+        num_tokens: Number of generated tokens, the end token included.
+    """
+
+    id: str
+    answer: str | None
+    num_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionFile:
+    """What a predictions file holds.
+
+    Attributes:
+        path: Where it was read.
+        answers: Answer by id; None where the answer is null or no text.
+        refused: Rows that could not be used, each with its reason.
+    """
+
+    path: Path
+    answers: Mapping[str, str | None]
+    refused: RefusalLog = field(default_factory=RefusalLog)
+
+
+def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Writes one JSON object a line: id, answer, num_tokens."""
+    with path.open("w", encoding="utf-8") as stream:
+        for prediction in predictions:
+            stream.write(json.dumps(asdict(prediction), ensure_ascii=False) + "\n")
+
+
+def read_predictions(path: Path) -> PredictionFile:
+    """Reads a JSON list or JSON lines of ``{"id" or "qid": ..., "answer": ...}``.
+
+    Ids and answers may be text or integers; further fields are ignored. A broken line or a row
+    without an id is refused. A row whose answer is null, absent or no text is refused too, and its
+    question is missing. An empty answer is an answer.
+
+    Raises:
+        InputError: The file is unreadable or holds no row with an id, or an id occurs twice.
+    """
+    refused = RefusalLog()
+    answers: dict[str, str | None] = {}
+    repeated: list[str] = []
+    for place, row in _rows(path, refused):
+        try:
+            prediction_id = _id(row)
+        except ValueError as error:
+            refused.add(place, reason=str(error), kind="no_id", file=str(path))
+            continue
+        if prediction_id in answers:
+            repeated.append(prediction_id)
+            continue
+        answers[prediction_id] = answer = _answer(row)
+        if answer is None:
+            reason = "answer is null, absent or no text; its question counts as missing"
+            refused.add(prediction_id, reason=reason, kind="no_answer", file=str(path))
+    if repeated:
+        raise InputError(f"{path}: more than one prediction for {_named(repeated)}; keep one each")
+    if not answers:
+        raise InputError(
+            f'{path}: no usable prediction; expected rows {{"id" or "qid": ..., "answer": ...}}, '
+            "as a JSON list or one object a line"
+        )
+    return PredictionFile(path=path, answers=answers, refused=refused)
+
+
+def check_ids(predictions: PredictionFile, references: Sequence[Reference]) -> None:
+    """Refuses predictions for questions that the references do not hold.
+
+    Raises:
+        InputError: Names file, number and the first ten unknown ids.
+    """
+    known = {reference.id for reference in references}
+    unknown = [name for name in predictions.answers if name not in known]
+    if unknown:
+        raise InputError(
+            f"{predictions.path}: {len(unknown)} of {len(predictions.answers)} predictions are for "
+            f"unknown ids: {_named(unknown)}. Are these the references they were made for?"
+        )
+
+
+def _rows(path: Path, refused: RefusalLog) -> list[tuple[str, Any]]:
+    """Rows with their place in the file; broken lines are refused."""
+    text = read_text(path)
+    if text.lstrip().startswith("["):
+        try:
+            rows = parse_json(text)
+        except ValueError as error:
+            raise InputError(f"{path}: not JSON: {error}") from None
+        return [(f"row {number}", row) for number, row in enumerate(rows, start=1)]
+    found = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append((f"line {number}", parse_json(line)))
+        except ValueError as error:
+            reason = f"not JSON: {error}"
+            refused.add(f"line {number}", reason=reason, kind="broken_json", file=str(path))
+    return found
+
+
+def _id(row: Any) -> str:
+    if not isinstance(row, dict):
+        raise ValueError("expected an object with id (or qid) and answer")
+    values = {_text(row[name]) for name in ("id", "qid") if name in row}
+    if len(values) != 1 or None in values or "" in values:
+        raise ValueError("expected one id, text or integer, in the field id or qid")
+    return str(values.pop())
+
+
+def _answer(row: dict[str, Any]) -> str | None:
+    return _text(row.get("answer"))
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else None
+
+
+def _named(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _MAX_NAMED} more" if len(ids) > _MAX_NAMED else ""
+    return ", ".join(ids[:_MAX_NAMED]) + more

@@ -1,0 +1,29 @@
+"""What a benchmark asks and expects: one `Reference` per question."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+AnswerType = Literal["CLOSED", "OPEN"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """One question of a benchmark with its gold answer.
+
+    Attributes:
+        id: The owner's id of the question as text; predictions are joined by it.
+        question: The question as its owner wrote it.
+        answer: Gold answer as text; never empty.
+        answer_type: The owner's split into CLOSED and OPEN. It is not the same as yes/no and other.
+        question_type: The owner's class of the question, as written; may be empty.
+        image: The owner's name of the image; empty for a question without one.
+        group: What intervals are clustered on: image, patient or article.
+    """
+
+    id: str
+    question: str
+    answer: str
+    answer_type: AnswerType
+    question_type: str
+    image: str
+    group: str
