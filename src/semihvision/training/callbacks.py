@@ -1,0 +1,89 @@
+"""What a run leaves behind: the model folder, its provenance in the tracker, its predictions."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import lightning as L
+from lightning.pytorch.callbacks import BasePredictionWriter, Callback
+from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.loggers import MLFlowLogger
+
+from semihvision.tracking import code_tags
+
+
+class ModelFolder(Callback):
+    """Writes the trained model as a folder that the next stage and `evaluate` read.
+
+    Args:
+        folder: Where to; an existing folder is overwritten only when training has ended.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Saves on rank 0."""
+        if not trainer.is_global_zero or trainer.fast_dev_run:
+            return
+        data_hash = getattr(trainer.datamodule, "data_hash", "")  # type: ignore[attr-defined]
+        save = cast(Any, pl_module).save_model_folder
+        save(self.folder, steps=trainer.global_step, data_hash=data_hash, **code_tags())
+
+
+class RunProvenance(SaveConfigCallback):
+    """Logs the resolved configuration, data hash and sample counts to MLflow.
+
+    It takes the place of Lightning's own, which keeps one configuration per experiment.
+    """
+
+    def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Called once, on rank 0, before the first step."""
+        text = self.parser.dump(self.config, skip_none=False)
+        for logger in trainer.loggers:
+            if isinstance(logger, MLFlowLogger):
+                run_id = cast(str, logger.run_id)
+                logger.experiment.log_text(run_id, text, "config.yaml")
+                logger.experiment.set_tag(run_id, "stage", type(pl_module).__name__)
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Adds what is known only once the data were read."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        for logger in trainer.loggers:
+            if isinstance(logger, MLFlowLogger) and trainer.is_global_zero and data is not None:
+                run_id = cast(str, logger.run_id)
+                logger.experiment.set_tag(run_id, "data_hash", data.data_hash)
+                for name, value in data.summary().items():
+                    logger.experiment.log_param(run_id, name, value)
+
+
+class PredictionWriter(BasePredictionWriter):
+    """Writes answers of `predict`, one JSON object a line, as `score` reads them.
+
+    Args:
+        file: Where to; written anew by every run.
+    """
+
+    def __init__(self, file: str) -> None:
+        super().__init__(write_interval="batch")
+        self.file = Path(file)
+
+    def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts an empty file."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.file.write_text("", encoding="utf-8")
+
+    def write_on_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        prediction: Any,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Appends the answers of one batch."""
+        with self.file.open("a", encoding="utf-8") as out:
+            out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in prediction)
