@@ -2,6 +2,8 @@
 
 import os
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -36,3 +38,39 @@ def mumc_predictions() -> Path:
 def golden_square() -> Path:
     """Inputs, weights and outputs of the official Cambrian-1 code, tiny and square."""
     return real_data_folder("golden/cambrian_square.safetensors")
+
+
+class MLflowStore:
+    """Looks into the store that the code under test writes to."""
+
+    def __init__(self, client: Any, folder: Path) -> None:
+        self._client = client
+        self.folder = folder
+
+    def run(self, run_id: str) -> Any:
+        return self._client.get_run(run_id)
+
+    def experiment(self, name: str) -> Any:
+        return self._client.get_experiment_by_name(name)
+
+    def runs(self, experiment: str) -> list[Any]:
+        """Runs of an experiment, the newest first."""
+        return list(self._client.search_runs([self.experiment(experiment).experiment_id]))
+
+    def artifacts(self, run_id: str) -> Path:
+        return Path(urlsplit(self.run(run_id).info.artifact_uri).path)
+
+
+@pytest.fixture(scope="session")
+def mlflow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store for the whole session: making its schema takes two seconds."""
+    return tmp_path_factory.mktemp("mlflow")
+
+
+@pytest.fixture
+def mlflow_store(mlflow_folder: Path, monkeypatch: pytest.MonkeyPatch) -> MLflowStore:
+    """Makes the session's store the one in use."""
+    from semihvision import tracking
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mlflow_folder}/mlflow.db")
+    return MLflowStore(tracking.store_client(), mlflow_folder)
