@@ -1,11 +1,13 @@
 """Fixtures that every room shares."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from chat_server import ChatServer
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -74,3 +76,10 @@ def mlflow_store(mlflow_folder: Path, monkeypatch: pytest.MonkeyPatch) -> MLflow
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mlflow_folder}/mlflow.db")
     return MLflowStore(tracking.store_client(), mlflow_folder)
+
+
+@pytest.fixture
+def chat_server() -> Iterator[ChatServer]:
+    """A chat-completions server on loopback; set its `reply` to program it."""
+    with ChatServer() as server:
+        yield server
