@@ -185,5 +185,3 @@ class Stage(L.LightningModule):
         self.processor.save_pretrained(folder)
         entry = {"stage": type(self).__name__, "preset": self.preset, **facts}
         write_lineage(folder, [*read_lineage(self.init_from), entry])
-
-
