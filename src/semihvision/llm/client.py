@@ -123,13 +123,19 @@ class LLMClient:
         on_reply: Callable[[LLMReply], None] | None,
     ) -> list[LLMReply]:
         replies: dict[int, LLMReply] = {}
+        stopped = False
 
         async def work(api: openai.AsyncOpenAI) -> None:
+            nonlocal stopped
             for position, request in numbered:
                 reply = await self._exchange(api, request)
+                if stopped:
+                    return
                 replies[position] = reply
                 if on_reply is not None:
+                    stopped = True  # holds only if on_reply raises
                     on_reply(reply)
+                    stopped = False
 
         async with self._open() as api:
             tasks = [asyncio.create_task(work(api)) for _ in range(self.settings.concurrency)]
