@@ -1,7 +1,7 @@
 """Prediction files: read published and own ones, join them to references by id, write own ones."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ def check_ids(predictions: PredictionFile, references: Sequence[Reference]) -> N
         )
 
 
-def _rows(path: Path, refused: RefusalLog) -> list[tuple[str, Any]]:
+def _rows(path: Path, refused: RefusalLog) -> Iterator[tuple[str, Any]]:
     """Rows with their place in the file; broken lines are refused."""
     text = read_text(path)
     if text.lstrip().startswith("["):
@@ -109,17 +109,18 @@ def _rows(path: Path, refused: RefusalLog) -> list[tuple[str, Any]]:
             rows = parse_json(text)
         except ValueError as error:
             raise InputError(f"{path}: not JSON: {error}") from None
-        return [(f"row {number}", row) for number, row in enumerate(rows, start=1)]
-    found = []
+        yield from ((f"row {number}", row) for number, row in enumerate(rows, start=1))
+        return
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            found.append((f"line {number}", parse_json(line)))
+            row = parse_json(line)
         except ValueError as error:
             reason = f"not JSON: {error}"
             refused.add(f"line {number}", reason=reason, kind="broken_json", file=str(path))
-    return found
+        else:
+            yield f"line {number}", row
 
 
 def _id(row: Any) -> str:

@@ -1,0 +1,99 @@
+"""`semihvision score`: score a predictions file under every convention, side by side."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from evaluation.benchmarks import BENCHMARK_MODULES, load_references
+from evaluation.predictions import check_ids, read_predictions
+from evaluation.scoring import score_answers
+from semihvision.cli.output import print_json, print_table, stderr
+from semihvision.cli.parsing import parser
+from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, RefusedItem
+
+_MAX_NAMED = 10
+
+
+def run(argv: list[str]) -> int:
+    """Prints the scores; 3 where predictions are missing or rows were refused.
+
+    Raises:
+        InputError: Predictions or references cannot be used.
+    """
+    made = parser(
+        "score",
+        "Scores predictions under every named convention. Predictions are joined by id; a question "
+        "without one counts as wrong.",
+    )
+    made.add_argument("--benchmark", required=True, choices=list(BENCHMARK_MODULES))
+    made.add_argument(
+        "--predictions",
+        required=True,
+        type=str,
+        metavar="FILE",
+        help='JSON list or JSON lines of {"id" or "qid": ..., "answer": ...}',
+    )
+    made.add_argument(
+        "--references",
+        required=True,
+        type=str,
+        metavar="FILE",
+        help="the owner's file, e.g. VQA-RAD's testset.json",
+    )
+    made.add_argument("--json", action="store_true", help="one JSON document")
+    arguments = made.parse_args(argv)
+    references = load_references(arguments.benchmark, Path(arguments.references))
+    predictions = read_predictions(Path(arguments.predictions))
+    check_ids(predictions, references)
+    scores = {
+        "benchmark": arguments.benchmark,
+        **score_answers(references, predictions.answers),
+        "refused": [asdict(item) for item in predictions.refused.items],
+    }
+    if arguments.json:
+        print_json(scores)
+    else:
+        _print_scores(scores)
+    _warn(scores["missing_ids"], predictions.refused.items)
+    complete = not scores["missing"] and not scores["refused"]
+    return EXIT_DONE if complete else EXIT_REFUSED_ITEMS
+
+
+def _print_scores(scores: dict[str, Any]) -> None:
+    title = (
+        f"{scores['benchmark']}: {scores['n']} questions, {scores['missing']} without a prediction "
+        "(counted as wrong). Scores in percent, 95 % intervals clustered on the image"
+    )
+    print_table(title, ("metric", "convention", "score", "95 %", "n"), _rows(scores["conventions"]))
+
+
+def _rows(conventions: dict[str, dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """One row per metric and convention; the conventions of one metric stand together."""
+    metrics = sorted({metric for scores in conventions.values() for metric in scores["ci95"]})
+    for metric in metrics:
+        for name, scores in conventions.items():
+            if metric not in scores["ci95"]:
+                continue
+            score, interval = scores[metric], scores["ci95"][metric]
+            half = {"closed": scores["n_closed"], "open": scores["n_open"]}
+            num = half.get(metric.partition("_")[0], sum(half.values()))
+            yield (
+                metric,
+                name,
+                "-" if score is None else f"{score:.2f}",
+                "-" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}",
+                str(num),
+            )
+
+
+def _warn(missing_ids: list[str], refused: list[RefusedItem]) -> None:
+    """Says on standard error what is missing and why; `--json` lists all of it."""
+    for item in refused[:_MAX_NAMED]:
+        stderr.print(f"refused: {item.file}: {item.item}: {item.reason}", markup=False)
+    if len(refused) > _MAX_NAMED:
+        stderr.print(f"... and {len(refused) - _MAX_NAMED} more refused; --json lists all")
+    if missing_ids:
+        more = ", ..." if len(missing_ids) > _MAX_NAMED else ""
+        named = ", ".join(missing_ids[:_MAX_NAMED]) + more
+        stderr.print(f"{len(missing_ids)} questions without a prediction: {named}", markup=False)

@@ -1,0 +1,142 @@
+"""Prediction files: accepted forms, refusals, and joining by id."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evaluation.predictions import (
+    Prediction,
+    check_ids,
+    read_predictions,
+    write_predictions,
+)
+from evaluation.references import Reference
+from semihvision.core.errors import InputError
+
+
+def written(tmp_path, text: str):
+    path = tmp_path / "predictions.json"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def references(*ids: str) -> list[Reference]:
+    return [
+        Reference(
+            id=name,
+            question="Is it?",
+            answer="yes",
+            answer_type="CLOSED",
+            question_type="PRES",
+            image="a.jpg",
+            group="a.jpg",
+        )
+        for name in ids
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"qid": 1, "answer": "yes"}, {"qid": 2, "answer": 4}]',
+        '[{"id": "1", "answer": "yes"}, {"id": "2", "answer": "4", "num_tokens": 3}]',
+        '{"qid": 1, "answer": "yes"}\n\n{"id": "2", "qid": 2, "answer": "4"}\n',
+        '\ufeff{"id": 1, "answer": "yes"}\r\n{"id": 2, "answer": "4"}',
+    ],
+)
+def test_accepted_forms(tmp_path, text: str) -> None:
+    file = read_predictions(written(tmp_path, text))
+    assert file.answers == {"1": "yes", "2": "4"}
+    assert file.refused.items == []
+
+
+def test_own_file_round_trips_with_a_missing_answer(tmp_path) -> None:
+    path = tmp_path / "own.jsonl"
+    write_predictions(
+        path,
+        [
+            Prediction(id="1", answer="Säule\u2028 \n 2", num_tokens=5),
+            Prediction(id="2", answer=None),
+            Prediction(id="3", answer=""),
+        ],
+    )
+    file = read_predictions(path)
+    assert file.answers == {"1": "Säule\u2028 \n 2", "2": None, "3": ""}
+    assert file.refused.counts() == {"no_answer": 1}
+
+
+def test_rows_that_cannot_be_used_are_refused_one_by_one(tmp_path) -> None:
+    lines = [
+        '{"id": 1, "answer": "SECRET finding"}',
+        '{"id": 2, "answer": "SECRET',
+        '{"answer": "SECRET"}',
+        '{"id": true, "answer": "SECRET"}',
+        '{"id": "3", "qid": 4, "answer": "SECRET"}',
+        '["SECRET"]',
+        '{"id": 5, "answer": ["SECRET"]}',
+        '{"id": 6}',
+    ]
+    path = written(tmp_path, "\n".join(lines))
+    file = read_predictions(path)
+    assert file.answers == {"1": "SECRET finding", "5": None, "6": None}
+    assert file.refused.counts() == {"no_id": 4, "no_answer": 2, "broken_json": 1}
+    assert [item.item for item in file.refused.items] == [
+        "line 2", "line 3", "line 4", "line 5", "line 6", "5", "6",
+    ]  # fmt: skip
+    assert all(item.file == str(path) for item in file.refused.items)
+    assert "SECRET" not in "".join(item.reason for item in file.refused.items)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no usable prediction"),
+        ("[]", "no usable prediction"),
+        ('{"11": ["yes", "no"]}', "no usable prediction"),
+        ('[{"qid": 1, "answer": "yes"}', "not JSON"),
+        ("[" * 100_000, "not JSON: nested too deeply"),
+        (
+            '[{"qid": 7, "answer": "yes"}, {"id": "7", "answer": null}]',
+            "more than one prediction for 7;",
+        ),
+    ],
+)
+def test_unusable_files_are_named(tmp_path, text: str, message: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(InputError, match=message) as error:
+        read_predictions(path)
+    assert str(path) in str(error.value)
+
+
+def test_unreadable_files_are_named(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"absent\.json: cannot be read: No such file"):
+        read_predictions(tmp_path / "absent.json")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_predictions(tmp_path)
+    latin = tmp_path / "latin.json"
+    latin.write_bytes(b'[{"qid": 1, "answer": "S\xe4ule"}]')
+    with pytest.raises(InputError, match=r"not UTF-8 text \(byte 24\)"):
+        read_predictions(latin)
+
+
+def test_unknown_ids_are_named_up_to_ten(tmp_path) -> None:
+    rows = [{"id": number, "answer": "yes"} for number in range(20)]
+    file = read_predictions(written(tmp_path, json.dumps(rows)))
+    check_ids(file, references(*map(str, range(20))))
+    with pytest.raises(InputError, match=r"18 of 20 .* 2, 3, .*, 11 and 8 more") as error:
+        check_ids(file, references("0", "1"))
+    assert str(file.path) in str(error.value)
+
+
+IDS = st.lists(st.integers(0, 10**6), min_size=1, max_size=8, unique=True)
+
+
+@settings(deadline=None)
+@given(ids=IDS, data=st.data())
+def test_order_of_rows_does_not_matter(tmp_path_factory, ids, data) -> None:
+    path = tmp_path_factory.mktemp("order") / "predictions.jsonl"
+    rows = [Prediction(id=str(number), answer=f"answer {number}") for number in ids]
+    write_predictions(path, data.draw(st.permutations(rows)))
+    assert read_predictions(path).answers == {row.id: row.answer for row in rows}
