@@ -60,6 +60,10 @@ def test_word_overlap_by_hand() -> None:
     assert scores.token_exact == pytest.approx(2 / 4)
 
 
+def test_every_missed_gold_word_counts() -> None:
+    assert word_overlap("lung", "left left lung").recall == pytest.approx(1 / 3)
+
+
 @pytest.mark.parametrize(("prediction", "gold"), [("", "lung"), ("the", "lung"), ("left", "right")])
 def test_no_overlap_is_zero_everywhere(prediction: str, gold: str) -> None:
     assert set(word_overlap(prediction, gold)) == {0.0}

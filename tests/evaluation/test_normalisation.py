@@ -36,6 +36,7 @@ ANSWERS = st.lists(PIECES, max_size=12).map("".join)
         ("The left lung.", "left lung"),
         ("x-ray", "x ray"),
         ("x-ray - chest", "xray chest"),
+        ("air -fluid-level", "air fluidlevel"),
         ("pulmonary/lymphatic", "pulmonary lymphatic"),
         ("1,000 mm-wide", "1000 mmwide"),
         ("one, two", "1 2"),
