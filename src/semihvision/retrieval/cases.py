@@ -1,0 +1,75 @@
+"""What of a Record is indexed: its words as one text, and its labels for the audit."""
+
+from typing import NamedTuple
+
+from semihvision.core.record import Record
+
+_NOT_OF_THE_CASE = frozenset({"guideline"})
+
+
+class Item(NamedTuple):
+    """One thing that can be found: a case or a passage of a guideline.
+
+    Attributes:
+        ref: Record id, or reference of the passage; unique in an index.
+        kind: ``case`` or ``guideline``.
+        source: Source of the record or publisher of the guideline. Whoever sends `text` to an
+            endpoint has to ask the policy for this source too.
+        group_id: Patient, case or article; for a guideline its document.
+        title: One line.
+        text: What was embedded as text; empty for a case of bare images.
+        url: Where a guideline stands; empty for a case.
+        labels: Names and values the audit compares, e.g. ``("body_part", "thorax")``.
+    """
+
+    ref: str
+    kind: str
+    source: str
+    group_id: str
+    title: str
+    text: str
+    url: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+def case_item(record: Record) -> Item:
+    """The record as an item of the index."""
+    about = [word for word in (record.modality, record.body_part) if word]
+    return Item(
+        ref=record.record_id,
+        kind="case",
+        source=record.source,
+        group_id=record.group_id,
+        title=", ".join(word.replace("_", " ") for word in about) or record.record_id,
+        text=case_text(record),
+        labels=_labels(record),
+    )
+
+
+def case_text(record: Record) -> str:
+    """The words of a case: modality and body part, labels, region labels, then current texts.
+
+    Args:
+        record: Texts that were superseded or rejected, and quoted guidelines, are left out.
+
+    Returns:
+        One line a statement; empty if the record says nothing.
+    """
+    lines = []
+    if record.modality:
+        lines.append(f"Modality: {record.modality.replace('_', ' ')}.")
+    if record.body_part:
+        lines.append(f"Body part: {record.body_part.replace('_', ' ')}.")
+    lines += [f"{label.name.replace('_', ' ')}: {label.value}." for label in record.labels]
+    lines += [f"Marked: {region.label}." for region in record.regions if region.label]
+    texts = record.current(record.texts)
+    lines += [text.text.strip() for text in texts if text.kind not in _NOT_OF_THE_CASE]
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _labels(record: Record) -> tuple[tuple[str, str], ...]:
+    known = [("body_part", record.body_part), ("modality", record.modality)]
+    pairs = [(name, value) for name, value in known if value]
+    pairs += [(f"{label.system}/{label.name}", label.value) for label in record.labels]
+    pairs += [("region", region.label) for region in record.regions if region.label]
+    return tuple(dict.fromkeys(pairs))
