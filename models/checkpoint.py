@@ -161,4 +161,5 @@ def load_official_checkpoint(
     with torch.no_grad():
         for name, value in renamed.items():
             own[name].copy_(value)
-    return model.eval()
+    model.eval()  # type: ignore[no-untyped-call]
+    return model

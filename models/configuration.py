@@ -67,7 +67,7 @@ class TowerSpec:
         return f"tower {self.name!r}: {name} is {found!r}; expected {expected}"
 
 
-class PMCCambrianConfig(PretrainedConfig):
+class PMCCambrianConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     """Configuration of `PMCCambrian`.
 
     Args:

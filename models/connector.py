@@ -84,10 +84,10 @@ def cut_windows(grid: Tensor, query_side: int) -> Tensor:
     Returns:
         (N·Q², r², ...): query n·Q² + r·Q + c, key i·r + j, both row-major.
     """
-    num_images, side = grid.shape[:2]
+    num_images, side, _, *rest = grid.shape
     window = side // query_side
-    split = grid.unflatten(2, (query_side, window)).unflatten(1, (query_side, window))
-    return split.transpose(2, 3).reshape(num_images * query_side**2, window**2, *grid.shape[3:])
+    split = grid.reshape(num_images, query_side, window, query_side, window, *rest)
+    return split.transpose(2, 3).reshape(num_images * query_side**2, window**2, *rest)
 
 
 def make_windows(
@@ -109,7 +109,7 @@ def make_windows(
     keys, masks = [], []
     for tokens in projected:
         side = int(tokens.shape[1] ** 0.5)
-        keys.append(cut_windows(tokens.unflatten(1, (side, side)), query_side))
+        keys.append(cut_windows(tokens.reshape(-1, side, side, tokens.shape[-1]), query_side))
         mask = cut_windows(grid_mask(sizes_wh, side, device), query_side)
         masks.append(mask | ~mask.any(dim=1, keepdim=True))
     num_images = projected[0].shape[0]
@@ -170,23 +170,25 @@ class SamplerLayer(nn.Module):
         context = self.proj_context(windows.context)[windows.image_index]
         inner = self.proj_in(torch.cat([query, context], dim=-1))
         attended = self._attend(self.q_proj(inner), windows)
-        return query + self.proj_out(self.norm(inner + self.o_proj(attended)))
+        update: Tensor = self.proj_out(self.norm(inner + self.o_proj(attended)))
+        return query + update
 
-    def _attend(self, query_MV: Tensor, windows: Windows) -> Tensor:
+    def _attend(self, query: Tensor, windows: Windows) -> Tensor:
         keys, values = [], []
         for t, tokens in enumerate(windows.keys):
             placed = tokens + self.pos_embed[str(t)] if str(t) in self.pos_embed else tokens
             keys.append(self.k_proj[t](placed))
             values.append(self.v_proj[t](placed))
-        heads = (NUM_HEADS, -1)
         # Windows hold some twenty keys: products and sums over whole tensors cost less than one
         # small matrix product per query and head.
-        query_MHD = query_MV.unflatten(-1, heads)
-        key_MKHD = torch.cat(keys, dim=1).unflatten(-1, heads)
-        value_MKHD = torch.cat(values, dim=1).unflatten(-1, heads)
-        score_MKH = (query_MHD[:, None] * key_MKHD).sum(-1) * query_MHD.shape[-1] ** -0.5
+        num_queries, dim = query.shape
+        heads = (NUM_HEADS, dim // NUM_HEADS)
+        query_MHD = query.reshape(num_queries, *heads)
+        key_MKHD = torch.cat(keys, dim=1).reshape(num_queries, -1, *heads)
+        value_MKHD = torch.cat(values, dim=1).reshape(num_queries, -1, *heads)
+        score_MKH = (query_MHD[:, None] * key_MKHD).sum(-1) * heads[1] ** -0.5
         mask_MK = torch.cat(windows.masks, dim=1)
-        weight_MKH = score_MKH.masked_fill(~mask_MK[..., None], -torch.inf).softmax(dim=1)
+        weight_MKH: Tensor = score_MKH.masked_fill(~mask_MK[..., None], -torch.inf).softmax(dim=1)
         return (weight_MKH[..., None] * value_MKHD).sum(1).flatten(1)
 
 
@@ -238,6 +240,6 @@ class Connector(nn.ModuleList):
             hidden = start.expand(len(seen.image_index), -1)
             for layer in layers:  # type: ignore[attr-defined]
                 hidden = layer(hidden, seen)
-            grid = hidden.unflatten(0, (-1, side, side)).permute(0, 3, 1, 2)
+            grid = hidden.reshape(-1, side, side, hidden.shape[-1]).permute(0, 3, 1, 2)
             outputs.append(resize_grid(grid, self.image_side).flatten(2).transpose(1, 2))
         return torch.cat(outputs, dim=-1)

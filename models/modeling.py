@@ -15,12 +15,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoModelForCausalLM, GenerationMixin, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from .configuration import PMCCambrianConfig
 from .connector import Connector, SamplerLayer, Windows, make_windows, projector
 from .fusion import plan_layout
+from .generation import FusedGenerationMixin
 from .samplers import SAMPLER_INPUTS, SamplerInputs, attach_samplers, check_all_ran
 from .towers import VisionTower
 
@@ -31,18 +32,18 @@ class FusedInputs:
 
     Attributes:
         inputs_embeds: (B, L', H), zero on padding.
-        attention_mask: (B, L') bool.
+        attention_mask: (B, L') bool; ``None`` where every position counts.
         labels: (B, L') int64, or ``None`` where none were given.
         sampler_inputs: What the samplers read; ``None`` where the batch holds no image.
     """
 
     inputs_embeds: Tensor
-    attention_mask: Tensor
-    labels: Tensor | None
-    sampler_inputs: SamplerInputs | None
+    attention_mask: Tensor | None
+    labels: Tensor | None = None
+    sampler_inputs: SamplerInputs | None = None
 
 
-class PMCCambrian(PreTrainedModel, GenerationMixin):
+class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-untyped-call]
     """The model; the first component of a parameter's name is its part (`models.parts`).
 
     Args:
@@ -55,6 +56,7 @@ class PMCCambrian(PreTrainedModel, GenerationMixin):
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
+    language_model: Any
 
     def __init__(self, config: PMCCambrianConfig) -> None:
         super().__init__(config)
@@ -80,9 +82,11 @@ class PMCCambrian(PreTrainedModel, GenerationMixin):
         self.samplers = nn.ModuleList(
             SamplerLayer(width, dim, windows) for _ in range(num_samplers)
         )
-        self.language_model = AutoModelForCausalLM.from_config(config.text_config)
+        self.language_model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+            config.text_config
+        )
         attach_samplers(self.language_model.model.layers, self.samplers, config.sampler_layers)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     @classmethod
     def from_preset(cls, name: str, device: str | torch.device | None = None) -> "PMCCambrian":
@@ -105,15 +109,14 @@ class PMCCambrian(PreTrainedModel, GenerationMixin):
             ValueError: The files lack weights or hold others: none is ever made up.
         """
         wants_info = kwargs.pop("output_loading_info", False)
-        model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
-        wrong = {
-            kind: sorted(map(str, info[kind]))
-            for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
-            if info[kind]
-        }
+        kwargs["output_loading_info"] = True
+        loaded: Any = super().from_pretrained(*args, **kwargs)
+        model, info = loaded
+        kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
+        wrong = {kind: sorted(map(str, info[kind])) for kind in kinds if info[kind]}
         if wrong:
             raise ValueError(f"the weights do not fit the configuration: {wrong}")
-        return (model, info) if wants_info else model
+        return loaded if wants_info else model
 
     def _init_weights(self, module: nn.Module) -> None:
         """Initial values of the connector: PyTorch's defaults and the official query and newline.
@@ -123,8 +126,8 @@ class PMCCambrian(PreTrainedModel, GenerationMixin):
         if module is self:
             nn.init.normal_(self.query, std=self.config.vision_hidden_size**-0.5)
             nn.init.normal_(self.newline, std=self.config.text_config.hidden_size**-0.5)
-        elif hasattr(module, "reset_parameters"):
-            module.reset_parameters()
+        elif callable(reset := getattr(module, "reset_parameters", None)):
+            reset()
 
     def get_input_embeddings(self) -> nn.Module:
         """Token embeddings of the language model."""
@@ -198,7 +201,7 @@ class PMCCambrian(PreTrainedModel, GenerationMixin):
             image_token_id=self.config.image_token_id,
             padding_side=padding_side,
         )
-        text = self.get_input_embeddings()(input_ids.clamp(min=0))
+        text: Tensor = self.get_input_embeddings()(input_ids.clamp(min=0))
         sampler_inputs = None
         if sizes:
             features = self._tower_features(pixel_values, tower_features, len(sizes))
@@ -280,13 +283,15 @@ class PMCCambrian(PreTrainedModel, GenerationMixin):
             only trained positions pass the head, and ``logits`` is ``None``: at a vocabulary of
             128k the others would cost more memory than the decoder.
         """
-        if inputs_embeds is None and past_key_values is not None and _cached(past_key_values):
+        if inputs_embeds is not None:
+            fused = FusedInputs(inputs_embeds, attention_mask, labels, sampler_inputs)
+        elif input_ids is None:
+            raise ValueError("neither input_ids nor inputs_embeds given; expected one of them")
+        elif past_key_values is not None and past_key_values.get_seq_length() > 0:
             if pixel_values or tower_features:
                 raise ValueError("images after a filled cache; pass them with the prompt")
-            inputs_embeds = self.get_input_embeddings()(input_ids)
-        elif inputs_embeds is None:
-            if input_ids is None:
-                raise ValueError("neither input_ids nor inputs_embeds given; expected one of them")
+            fused = FusedInputs(self.get_input_embeddings()(input_ids), attention_mask, labels)
+        else:
             fused = self.fuse(
                 input_ids,
                 attention_mask,
@@ -295,101 +300,35 @@ class PMCCambrian(PreTrainedModel, GenerationMixin):
                 labels,
                 tower_features=tower_features,
             )
-            inputs_embeds, attention_mask = fused.inputs_embeds, fused.attention_mask
-            labels, sampler_inputs = fused.labels, fused.sampler_inputs
-        output = self._decode(
-            inputs_embeds,
-            sampler_inputs,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            use_cache=use_cache,
-            **kwargs,
-        )
-        hidden, head = output.last_hidden_state, self.get_output_embeddings()
-        if labels is not None and self.training:
-            loss = _trained_loss(hidden, labels, head, self.config.ignore_index)
-            return CausalLMOutputWithPast(loss=loss, past_key_values=output.past_key_values)
-        logits = head(hidden[:, -logits_to_keep:]).float()
-        loss = None if labels is None else _loss(logits, labels, self.config.ignore_index)
-        return CausalLMOutputWithPast(
-            loss=loss, logits=logits, past_key_values=output.past_key_values
-        )
+        cache = {"past_key_values": past_key_values, "use_cache": use_cache}
+        output = self._decode(fused, position_ids=position_ids, **cache, **kwargs)
+        return self._score(output, fused.labels, logits_to_keep)
 
-    def _decode(
-        self, inputs_embeds: Tensor, sampler_inputs: SamplerInputs | None, **kwargs: Any
-    ) -> Any:
-        if sampler_inputs is None:
-            return self.language_model.model(inputs_embeds=inputs_embeds, **kwargs)
+    def _decode(self, fused: FusedInputs, **kwargs: Any) -> Any:
+        """Runs the decoder without its head; the samplers run where images are fused."""
+        if fused.sampler_inputs is not None:
+            kwargs[SAMPLER_INPUTS] = fused.sampler_inputs
         output = self.language_model.model(
-            inputs_embeds=inputs_embeds, **kwargs, **{SAMPLER_INPUTS: sampler_inputs}
+            inputs_embeds=fused.inputs_embeds, attention_mask=fused.attention_mask, **kwargs
         )
-        check_all_ran(sampler_inputs, self.config.sampler_layers)
+        if fused.sampler_inputs is not None:
+            check_all_ran(fused.sampler_inputs, self.config.sampler_layers)
         return output
 
-    @torch.no_grad()
-    def generate(  # type: ignore[override]
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        pixel_values: Sequence[Tensor] | None = None,
-        image_sizes_wh: Tensor | None = None,
-        *,
-        tower_features: Sequence[Tensor] | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """New tokens after each prompt; prompts of unequal length are padded on the left.
-
-        Args:
-            input_ids: (B, L) int64, padded on either side.
-            attention_mask: (B, L).
-            pixel_values: T tensors (N, 3, R_t, R_t).
-            image_sizes_wh: (N, 2) original width and height in pixels.
-            tower_features: T tensors (N, a_t², C_t) in place of ``pixel_values``.
-            **kwargs: Generation settings of transformers, e.g. ``max_new_tokens``.
-
-        Returns:
-            (B, new tokens) int64, padded after the stop token.
-
-        Raises:
-            ValueError: Beams, several sequences per prompt, or no cache were asked for.
-        """
-        for name, only in (("num_beams", 1), ("num_return_sequences", 1), ("use_cache", True)):
-            if kwargs.get(name, only) != only:
-                raise ValueError(f"{name}={kwargs[name]!r}; generation supports {only!r} only")
-        fused = self.fuse(
-            input_ids,
-            attention_mask,
-            pixel_values,
-            image_sizes_wh,
-            tower_features=tower_features,
-            padding_side="left",
-        )
-        return super().generate(
-            inputs_embeds=fused.inputs_embeds,
-            attention_mask=fused.attention_mask.long(),
-            sampler_inputs=fused.sampler_inputs,
-            **kwargs,
-        )
-
-    def prepare_inputs_for_generation(
-        self,
-        input_ids: Tensor,
-        *,
-        inputs_embeds: Tensor | None = None,
-        sampler_inputs: SamplerInputs | None = None,
-        is_first_iteration: bool = False,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        """Inputs of one step; the samplers' inputs go with the prefill only."""
-        inputs: dict[str, Any] = super().prepare_inputs_for_generation(
-            input_ids, inputs_embeds=inputs_embeds, is_first_iteration=is_first_iteration, **kwargs
-        )
-        return {**inputs, "sampler_inputs": sampler_inputs if is_first_iteration else None}
-
-
-def _cached(past_key_values: Any) -> bool:
-    return bool(past_key_values.get_seq_length() > 0)
+    def _score(
+        self, output: Any, labels: Tensor | None, logits_to_keep: int
+    ) -> CausalLMOutputWithPast:
+        """Logits and loss from the decoder's output, as `forward` documents them."""
+        hidden, head = output.last_hidden_state, self.get_output_embeddings()
+        ignore_index, cache = self.config.ignore_index, output.past_key_values
+        if labels is not None and self.training:
+            loss = _trained_loss(hidden, labels, head, ignore_index)
+            return CausalLMOutputWithPast(loss=loss, past_key_values=cache)
+        logits = head(hidden[:, -logits_to_keep:]).float()
+        if labels is None:
+            return CausalLMOutputWithPast(logits=logits, past_key_values=cache)
+        loss = _loss(logits, labels, ignore_index)
+        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=cache)
 
 
 def _loss(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""How much of a square token grid an image covers: the arithmetic behind every mask and token count.
+"""How much of a square token grid an image covers: behind every mask and token count.
 
 An image is padded to a square before a tower sees it. On a grid of side s the padding shows as p
 rows at the top and bottom (wide image) or p columns left and right (tall image).

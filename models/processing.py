@@ -1,9 +1,12 @@
 """What a sample looks like to PMC-Cambrian: the `Processor` of training, evaluation and chat."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from PIL.Image import Image
+from transformers import PreTrainedTokenizerBase
 
 from semihvision.core.batch import Batch, EncodedSample, TowerPixels, Turn
 from semihvision.core.errors import InputError
@@ -15,13 +18,17 @@ from .presets import preset
 from .template import ConversationTemplate, EncodedTurns
 from .tokenizer import load_tokenizer
 
+SETTINGS_FILE = "processing.json"
+"""Settings of the processor beside a model's weights."""
+
 
 class PMCCambrianProcessor:
     """Images to pixels, conversations to token ids, samples to batches.
 
     Args:
         config: The model that reads the samples.
-        system_prompt: System text for conversations that bring none; ``None`` for no system turn.
+        tokenizer: A tokenizer with Llama-3's special tokens; ``None`` for the configuration's.
+        system_prompt: System text for conversations that bring none; empty for no system turn.
         max_length: Longest allowed sequence in tokens, images expanded; ``None`` for the model's.
             A longer sample is refused, never cut.
     """
@@ -30,12 +37,13 @@ class PMCCambrianProcessor:
         self,
         config: PMCCambrianConfig,
         *,
-        system_prompt: str | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        system_prompt: str = "",
         max_length: int | None = None,
     ) -> None:
         self.config = config
         self.max_length = config.max_sequence_length if max_length is None else max_length
-        self.tokenizer = load_tokenizer(config.tokenizer)
+        self.tokenizer = tokenizer or load_tokenizer(config.tokenizer)
         self.template = ConversationTemplate(
             self.tokenizer,
             system_prompt=system_prompt,
@@ -46,7 +54,7 @@ class PMCCambrianProcessor:
 
     @classmethod
     def from_preset(
-        cls, name: str, *, system_prompt: str | None = None, max_length: int | None = None
+        cls, name: str, *, system_prompt: str = "", max_length: int | None = None
     ) -> "PMCCambrianProcessor":
         """The processor of a preset.
 
@@ -56,6 +64,43 @@ class PMCCambrianProcessor:
             max_length: As in the class.
         """
         return cls(preset(name), system_prompt=system_prompt, max_length=max_length)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "PMCCambrianProcessor":
+        """The processor of a model folder that `save_pretrained` wrote.
+
+        Args:
+            folder: Holds the model's ``config.json``, the tokenizer and the settings.
+
+        Raises:
+            InputError: The settings are missing or not what was written.
+        """
+        path = Path(folder) / SETTINGS_FILE
+        try:
+            settings = json.loads(path.read_text(encoding="utf-8"))
+            system_prompt, max_length = str(settings["system_prompt"]), int(settings["max_length"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path}: {type(error).__name__} while reading the processor's settings; expected "
+                "a model folder as training writes it"
+            ) from None
+        return cls(
+            PMCCambrianConfig.from_pretrained(folder),
+            tokenizer=load_tokenizer(str(folder)),
+            system_prompt=system_prompt,
+            max_length=max_length,
+        )
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes tokenizer and settings into a model folder.
+
+        Args:
+            folder: The folder; made if it is not there.
+        """
+        self.tokenizer.save_pretrained(folder)
+        settings = {"system_prompt": self.template.system_prompt, "max_length": self.max_length}
+        text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+        (Path(folder) / SETTINGS_FILE).write_text(text, encoding="utf-8")
 
     def prepare_image(self, image: Image) -> TowerPixels:
         """Pads, resizes and normalises one image for every tower.
@@ -200,5 +245,4 @@ class PMCCambrianProcessor:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of generated ids, special tokens removed, outer blanks stripped."""
-        text: str = self.tokenizer.decode(list(token_ids), skip_special_tokens=True)
-        return text.strip()
+        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True)).strip()

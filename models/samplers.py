@@ -14,7 +14,7 @@ sampler ran.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -51,7 +51,7 @@ def attach_samplers(
     """
     for layer_index, sampler_index in schedule.items():
         # A partial, not a closure: a deep copy of the model then refers to its own samplers.
-        hook = partial(_run_sampler, samplers[sampler_index], sampler_index)
+        hook = partial(_run_sampler, cast(SamplerLayer, samplers[sampler_index]), sampler_index)
         layers[layer_index].register_forward_hook(hook, with_kwargs=True)
 
 

@@ -36,7 +36,7 @@ class ConversationTemplate:
 
     Args:
         tokenizer: A tokenizer with Llama-3's special tokens.
-        system_prompt: System text for conversations that bring none; ``None`` for no system turn.
+        system_prompt: System text for conversations that bring none; empty for no system turn.
         image_token_id: Id of one image placeholder.
         ignore_index: Label of tokens that are not trained.
     """
@@ -45,7 +45,7 @@ class ConversationTemplate:
         self,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        system_prompt: str | None,
+        system_prompt: str,
         image_token_id: int,
         ignore_index: int,
     ) -> None:
@@ -74,7 +74,7 @@ class ConversationTemplate:
         check_turns(turns, ends_with="human" if add_generation_prompt else "gpt")
         encoded = EncodedTurns()
         encoded.add([self._ids[BEGIN_OF_TEXT]], ignore_index=self.ignore_index)
-        if self.system_prompt is not None and turns[0][0] != "system":
+        if self.system_prompt and turns[0][0] != "system":
             turns = [("system", self.system_prompt), *turns]
         for role, text in turns:
             encoded.add(self._header(role), ignore_index=self.ignore_index)

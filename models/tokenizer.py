@@ -70,7 +70,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         ValueError: The tokenizer lacks a special token that the chat template needs.
     """
     if name == "tiny":
-        tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast(
+        tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
             tokenizer_file=str(TOKENIZER_FILE),
             bos_token=BEGIN_OF_TEXT,
             eos_token=END_OF_TURN,
