@@ -28,6 +28,7 @@ CARD_MODULES: dict[str, str] = {
     "llava_med": "data_modules.llava_med",
     "folder": "data_modules.folder",
     "vqa_rad": "data_modules.vqa_rad",
+    "open_guidelines": "data_modules.open_guidelines",
 }
 """Source name to the module whose `CARD` describes it."""
 

@@ -1,0 +1,128 @@
+"""Looks up similar cases and guidelines for a record that has no annotation of its own."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Literal, Protocol
+
+from PIL.Image import Image
+
+from semihvision.annotation.draft import ContextItem
+from semihvision.annotation.facts import facts
+from semihvision.annotation.settings import AnnotationSettings
+from semihvision.core.record import Record
+
+OWN_GUIDELINES = "semihvision-demo"
+"""Publisher of the guidelines this project wrote itself; they may go anywhere."""
+
+
+class Hit(Protocol):
+    """One retrieved item, as `semihvision.retrieval` returns it."""
+
+    @property
+    def ref(self) -> str:
+        """Record id of a case, or passage id of a guideline."""
+
+    @property
+    def kind(self) -> str:
+        """``case`` or ``guideline``."""
+
+    @property
+    def source(self) -> str:
+        """Source name; decides what may be sent where."""
+
+    @property
+    def score(self) -> float:
+        """Similarity, larger is closer."""
+
+    @property
+    def title(self) -> str:
+        """Title of the case or guideline."""
+
+    @property
+    def text(self) -> str:
+        """Its text."""
+
+
+class Retriever(Protocol):
+    """What the pipeline needs of an index: `semihvision.retrieval.Retriever` has it.
+
+    Attributes:
+        sha256: Identity of the index; part of the key of stored work.
+    """
+
+    sha256: str
+
+    def search(
+        self,
+        *,
+        text: str | None,
+        image: Image | None,
+        k: int,
+        kinds: Sequence[Literal["case", "guideline"]],
+        exclude_groups: Collection[str],
+    ) -> Sequence[Hit]:
+        """The `k` nearest items of these kinds, best first."""
+        ...
+
+
+def find_context(
+    record: Record,
+    image: Image,
+    retriever: Retriever,
+    settings: AnnotationSettings,
+    may_use: Callable[[str], bool],
+) -> tuple[tuple[ContextItem, ...], tuple[str, ...]]:
+    """Retrieves similar cases by image, then guidelines by words.
+
+    An unannotated image has no words of its own beyond modality and body part, so guidelines are
+    looked up with these and the titles of the similar cases (our choice: how the paper's retriever
+    does it is not known). The record's own group is never returned.
+
+    Args:
+        record: The record to annotate.
+        image: Its first image.
+        retriever: The index.
+        settings: How many of each kind.
+        may_use: Whether a source's data may be given to the producer.
+
+    Returns:
+        The items that may be used, cases first; and the sources of those that may not, which are
+        left out so that they are not sent.
+    """
+    known = facts(record)
+    own_group = {record.group_id}
+    found: list[Hit] = []
+    if settings.cases:
+        found += retriever.search(
+            text=None, image=image, k=settings.cases, kinds=("case",), exclude_groups=own_group
+        )
+    words = " ".join(filter(None, (known.modality, known.organ, *(hit.title for hit in found))))
+    if settings.guidelines and words.strip():
+        found += retriever.search(
+            text=words,
+            image=None,
+            k=settings.guidelines,
+            kinds=("guideline",),
+            exclude_groups=own_group,
+        )
+    items = [_item(hit) for hit in found]
+    usable = tuple(item for item in items if may_use(item.source))
+    return usable, tuple(item.source for item in items if not may_use(item.source))
+
+
+def _policy_source(hit: Hit) -> str:
+    """The card that decides where a hit may go; a guideline names its publisher, which has none."""
+    if hit.kind == "case":
+        return hit.source
+    return "" if hit.source == OWN_GUIDELINES else "open_guidelines"
+
+
+def _item(hit: Hit) -> ContextItem:
+    assert hit.kind in ("case", "guideline")
+    return ContextItem(
+        ref=hit.ref,
+        kind="case" if hit.kind == "case" else "guideline",
+        source=_policy_source(hit),
+        score=float(hit.score),
+        title=hit.title,
+        text=hit.text,
+    )

@@ -1,0 +1,124 @@
+"""What a run would do and cost, without asking any model."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from semihvision.annotation.draft import Task
+from semihvision.annotation.paths import choose_path
+from semihvision.annotation.prompts import render
+from semihvision.annotation.settings import AnnotationSettings
+from semihvision.core.card import card
+from semihvision.core.parquet import read_records
+from semihvision.core.policy import Permission, may_send
+from semihvision.core.record import ImageRef, Record
+from semihvision.llm.exchange import LLMSettings, resolve_endpoint
+
+_CHARS_PER_TOKEN = 4
+_TILE_PX, _SHORT_SIDE_PX, _TILE_TOKENS, _IMAGE_TOKENS = 512, 768, 170, 85
+
+
+class SourceVerdict(NamedTuple):
+    """Whether the records of a source may go to the endpoint."""
+
+    source: str
+    records: int
+    allowed: bool
+    reason: str
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """What would be sent.
+
+    Attributes:
+        endpoint: Base URL; empty for the template producer, which sends nothing.
+        records: Records in the file.
+        by_path: Records by annotation path; ``none`` for those no rule matches.
+        verdicts: The policy's answer for each source.
+        requests: Requests the policy lets through.
+        tokens_in: Estimated prompt tokens: four characters a token, and OpenAI's published rule
+            for images (85, and 170 for each tile of 512 pixels after fitting the short side into
+            768). Other models count differently.
+        tokens_out_at_most: `max_tokens` for each request; replies are usually shorter.
+        cost_usd_at_most: From these two; None where no price is set.
+    """
+
+    endpoint: str = ""
+    records: int = 0
+    by_path: Counter[str] = field(default_factory=Counter)
+    verdicts: list[SourceVerdict] = field(default_factory=list)
+    requests: int = 0
+    tokens_in: int = 0
+    tokens_out_at_most: int = 0
+    cost_usd_at_most: float | None = None
+
+
+def plan(
+    records: Path,
+    *,
+    settings: AnnotationSettings,
+    llm: LLMSettings | None,
+    permissions: Sequence[Permission] = (),
+) -> Plan:
+    """Counts records by path, asks the policy for each source, estimates tokens and cost.
+
+    Nothing is sent and no image is opened. For the path ``retrieve`` the longest possible context
+    is counted.
+
+    Args:
+        records: Parquet file of Records.
+        settings: Rules and limits.
+        llm: Model and endpoint; None for the template producer.
+        permissions: The user's statements.
+    """
+    made = Plan(endpoint=resolve_endpoint(llm.base_url) if llm else "")
+    by_source: Counter[str] = Counter()
+    allowed: dict[str, bool] = {}
+    for record in read_records(records):
+        made.records += 1
+        by_source[record.source] += 1
+        path = choose_path(record, settings)
+        made.by_path[path or "none"] += 1
+        if record.source not in allowed:
+            verdict = _verdict(record.source, made.endpoint, permissions)
+            allowed[record.source] = verdict.allowed
+            made.verdicts.append(verdict)
+        if path is not None and llm is not None and allowed[record.source]:
+            made.requests += 1
+            made.tokens_in += _tokens(record, settings)
+    made.verdicts = [one._replace(records=by_source[one.source]) for one in made.verdicts]
+    if llm is not None:
+        made.tokens_out_at_most = made.requests * llm.max_tokens
+        made.cost_usd_at_most = llm.cost_usd(made.tokens_in, made.tokens_out_at_most)
+    return made
+
+
+def _verdict(source: str, endpoint: str, permissions: Sequence[Permission]) -> SourceVerdict:
+    if not endpoint:
+        return SourceVerdict(source, 0, True, "nothing is sent")
+    found = may_send(card(source), endpoint, permissions)
+    return SourceVerdict(source, 0, found.allowed, found.reason)
+
+
+def _tokens(record: Record, settings: AnnotationSettings) -> int:
+    path = choose_path(record, settings)
+    assert path is not None
+    images = record.images[: settings.max_images]
+    system, user = render(Task(key="", record=record, path=path, images=images), settings)
+    characters = len(system) + len(user)
+    if path == "retrieve":
+        characters += (settings.cases + settings.guidelines) * settings.context_chars
+    text_tokens = math.ceil(characters / _CHARS_PER_TOKEN)
+    return text_tokens + sum(_image_tokens(image, settings.image_size_px) for image in images)
+
+
+def _image_tokens(image: ImageRef, longest_px: int) -> int:
+    scale = min(1.0, longest_px / max(image.width, image.height))
+    short = min(image.width, image.height) * scale
+    scale *= min(1.0, _SHORT_SIDE_PX / short)
+    tiles = math.ceil(image.width * scale / _TILE_PX) * math.ceil(image.height * scale / _TILE_PX)
+    return _IMAGE_TOKENS + _TILE_TOKENS * tiles
