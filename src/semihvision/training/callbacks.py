@@ -25,7 +25,7 @@ class ModelFolder(Callback):
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Saves on rank 0."""
-        if not trainer.is_global_zero or trainer.fast_dev_run:
+        if not trainer.is_global_zero:
             return
         data_hash = getattr(trainer.datamodule, "data_hash", "")  # type: ignore[attr-defined]
         save = cast(Any, pl_module).save_model_folder

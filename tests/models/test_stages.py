@@ -1,0 +1,163 @@
+"""The three stages: what each trains, at which rates, and what it takes over and hands on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+from PIL import Image
+
+from models import Annealing, ConnectorAlignment, InstructionTuning, PMCCambrianConfig
+from models.parts import PARTS, part_of
+from models.stages import Stage
+from models.stages.handoff import LINEAGE_FILE, read_lineage
+from semihvision.core.batch import Batch, Turn
+from semihvision.core.errors import InputError
+
+CONNECTOR = {"projectors", "query", "connector", "mm_projector", "newline", "samplers"}
+CONTRACTS = {
+    ConnectorAlignment: CONNECTOR,
+    InstructionTuning: CONNECTOR | {"language_model"},
+    Annealing: CONNECTOR | {"language_model"},
+}
+
+
+class TwoBatches(L.LightningDataModule):
+    """Two batches of one phantom-free image; enough for two steps."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.processor = stage.processor
+
+    def batches(self) -> Iterator[Batch]:
+        image = self.processor.prepare_image(Image.linear_gradient("L").convert("RGB"))
+        for answer in ("left", "right"):
+            turns = (Turn("human", "<image>\nWhich side?"), Turn("gpt", answer))
+            yield self.processor.collate([self.processor.encode(answer, turns, [image])])
+
+    def train_dataloader(self) -> list[Batch]:
+        return list(self.batches())
+
+
+def fit(stage: Stage, folder: Path, *, steps: int = 2) -> L.Trainer:
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_steps=steps,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+    trainer.fit(stage, datamodule=TwoBatches(stage))
+    return trainer
+
+
+pytestmark = pytest.mark.filterwarnings(
+    # Two batches in memory need no loader processes, and no length to estimate.
+    "ignore:.*does not have many workers:UserWarning",
+    "ignore:The number of training batches:UserWarning",
+    "ignore:You defined a `validation_step`:UserWarning",
+)
+
+
+@pytest.mark.parametrize("stage_class", CONTRACTS)
+def test_a_stage_moves_its_parts_and_no_other(stage_class: type[Stage], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    stage = stage_class(learning_rate=1e-2, warmup_fraction=0.0)
+    stage.configure_model()
+    before = {name: value.clone() for name, value in stage.network.named_parameters()}
+    fit(stage, tmp_path)
+    moved = {
+        part_of(name)
+        for name, value in stage.network.named_parameters()
+        if not torch.equal(value, before[name])
+    }
+    assert moved == CONTRACTS[stage_class]
+
+
+def test_samplers_have_their_own_rate_and_all_rates_fall_to_zero(tmp_path: Path) -> None:
+    stage = ConnectorAlignment(learning_rate=1e-2, sampler_learning_rate=1e-3, warmup_fraction=0.0)
+    trainer = fit(stage, tmp_path, steps=1)
+    groups = {group["name"]: group for group in trainer.optimizers[0].param_groups}
+    assert set(groups) == CONNECTOR
+    for name, group in groups.items():
+        expected = 1e-3 if name in ("connector", "query", "samplers") else 1e-2
+        assert group["initial_lr"] == expected
+        assert group["lr"] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_parts_can_be_chosen_and_misspelt_ones_are_refused(tmp_path: Path) -> None:
+    everything = InstructionTuning(train_parts=list(PARTS))
+    everything.configure_model()
+    assert all(parameter.requires_grad for parameter in everything.network.parameters())
+    with pytest.raises(InputError, match=r"train_parts \['tower'\]"):
+        InstructionTuning(train_parts=["tower"])
+
+
+def test_the_next_stage_takes_over_weights_and_history(tmp_path: Path) -> None:
+    first = ConnectorAlignment()
+    fit(first, tmp_path)
+    first.save_model_folder(tmp_path / "one", data_hash="abc")
+    second = InstructionTuning(init_from=str(tmp_path / "one"))
+    second.configure_model()
+    taken = second.network.state_dict()
+    for name, value in first.network.state_dict().items():
+        assert torch.equal(taken[name], value), name
+    second.save_model_folder(tmp_path / "two")
+    stages = [entry["stage"] for entry in read_lineage(tmp_path / "two")]
+    assert stages == ["ConnectorAlignment", "InstructionTuning"]
+    assert read_lineage(tmp_path / "one")[0]["data_hash"] == "abc"
+    assert (tmp_path / "one" / LINEAGE_FILE).is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: setattr(c, "tokenizer", "another"), "tokenizer 'another', not 'tiny'"),
+        (lambda c: c.towers.pop(), "towers "),
+        (lambda c: c.towers[0].update(input_side_px=70), "with other settings"),
+        (lambda c: setattr(c.text_config, "vocab_size", 7), "language model vocab_size 7"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused(change, message: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    from models.presets import preset
+
+    config: PMCCambrianConfig = preset("tiny")
+    change(config)
+    config.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="does not fit this stage's preset") as refusal:
+        InstructionTuning(init_from=str(tmp_path))
+    assert message in str(refusal.value)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no config\.json"):
+        Annealing(init_from=str(tmp_path / "nothing"))
+
+
+def test_checkpoints_leave_frozen_towers_out_and_load_again() -> None:
+    stage = ConnectorAlignment()
+    stage.configure_model()
+    checkpoint = {"state_dict": dict(stage.state_dict())}
+    stage.on_save_checkpoint(checkpoint)
+    assert not any(name.startswith("model.towers.") for name in checkpoint["state_dict"])
+    stage.on_load_checkpoint(checkpoint)
+    stage.load_state_dict(checkpoint["state_dict"], strict=True)
+    trained = InstructionTuning(train_parts=["towers"])
+    trained.configure_model()
+    kept = {"state_dict": dict(trained.state_dict())}
+    trained.on_save_checkpoint(kept)
+    assert any(name.startswith("model.towers.") for name in kept["state_dict"])
+
+
+def test_prediction_gives_one_answer_a_sample() -> None:
+    stage = InstructionTuning(max_new_tokens=3)
+    stage.configure_model()
+    image = stage.processor.prepare_image(Image.new("RGB", (20, 10)))
+    turns = (Turn("human", "<image>\nWhich side?"),)
+    samples = [stage.processor.encode_prompt(name, turns, [image]) for name in ("a", "b")]
+    answers = stage.predict_step(stage.processor.collate(samples), 0)
+    assert [row["id"] for row in answers] == ["a", "b"]
+    assert answers[0]["answer"] == answers[1]["answer"]
