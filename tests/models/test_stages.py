@@ -7,6 +7,7 @@ import lightning as L
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from models import Annealing, ConnectorAlignment, InstructionTuning, PMCCambrianConfig
 from models.parts import PARTS, part_of
@@ -36,8 +37,8 @@ class TwoBatches(L.LightningDataModule):
             turns = (Turn("human", "<image>\nWhich side?"), Turn("gpt", answer))
             yield self.processor.collate([self.processor.encode(answer, turns, [image])])
 
-    def train_dataloader(self) -> list[Batch]:
-        return list(self.batches())
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return DataLoader(list(self.batches()), batch_size=None)  # type: ignore[arg-type]
 
 
 def fit(stage: Stage, folder: Path, *, steps: int = 2) -> L.Trainer:
