@@ -9,19 +9,44 @@ Licence: site agreement of the publisher; the text may not be republished. The o
 Access: own retrieval by a person with the right to it; nothing is downloaded here.
 Citation: Chen et al., "Benchmarking Large Language Models on Answering and Explaining Challenging
     Medical Questions", 2024; each case by its own JAMA reference.
-Expected tree::
+Expected tree, one of the first three files::
 
     <root>/
-      jama_links.json              id, link, answer_idx, answer
+      jama.jsonl                   our form, one object a line: the fields of jama_raw and, where
+                                   they are at hand, id and images (paths below <root>)
       jama_raw.csv | jama_raw.json link, question, opa, opb, opc, opd, diagnosis, answer_idx,
                                    answer, explanation, field
+      jama_links.json              id, link, answer_idx, answer; not read
 
 Split policy: a benchmark, used for testing only; one case is one group.
 Known (owners' documentation): the two field lists above. Not known: number of cases, dates and
     split of the SemiHVision paper; whether `answer_idx` is always a letter.
 """
 
+import csv
+import json
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from data_modules.phantoms import Factors, draw
 from semihvision.core.card import Card
+from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.images import probe_image
+from semihvision.core.record import (
+    QA,
+    ImageRef,
+    Label,
+    Licence,
+    Provenance,
+    Record,
+    Text,
+    invalid_reason,
+)
 
 CARD = Card(
     name="jama",
@@ -46,3 +71,230 @@ CARD = Card(
         "are not part of the owners' list. Number of cases, dates and split: not known."
     ),
 )
+
+LETTERS = "ABCD"
+_OPTION_FIELDS = ("opa", "opb", "opc", "opd")
+_LETTER = re.compile(r"^\(?[A-D][.):]\s*")
+"""A letter that repeats an option's place: "A. Sarcoidosis", "(A) ..."; not "A large mass"."""
+_FILES = ("jama.jsonl", "jama_raw.json", "jama_raw.csv")
+
+
+def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
+    """Yields one record a case: images, question with four options, JAMA's discussion.
+
+    The question's `qa_id` is ``question``, its `answer` the text of the right option; letters that
+    repeat an option's place ("A. Sarcoidosis") are taken off. A case without images is a text-only
+    case; one whose image is missing is refused.
+
+    Args:
+        root: Folder of the layout above.
+        refused: Cases that cannot be used, with reasons; never their text.
+
+    Raises:
+        InputError: None or several of the case files are there, or the file is no table of cases.
+    """
+    found = [name for name in _FILES if (root / name).is_file()]
+    if len(found) != 1:
+        raise InputError(
+            f"{root}: expected one of {', '.join(_FILES)}, found {', '.join(found) or 'none'}"
+        )
+    seen: set[str] = set()
+    for place, row in _rows(root / found[0], refused):
+        try:
+            record = _record(root, row)
+            if record.record_id in seen:
+                raise InputError("its id occurs twice; the first case of that id is kept")
+        except InputError as error:
+            refused.add(_case_id(row) or place, reason=str(error), kind="case", file=found[0])
+            continue
+        seen.add(record.record_id)
+        yield record
+
+
+def write_twin(root: Path, cases: int, seed: int) -> None:
+    """Writes invented demo cases in our form: `jama.jsonl` and drawn phantoms in `images/`.
+
+    Texts come from `jama_demo.jsonl` beside this file and repeat after eight cases, with another
+    drawing and another order of the options; right answers are spread evenly over the letters.
+
+    Args:
+        root: Folder to write to; made if it is not there.
+        cases: How many.
+        seed: Seed of drawings and option orders.
+    """
+    lines = (files(__package__) / "jama_demo.jsonl").read_text(encoding="utf-8").splitlines()
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    with (root / "jama.jsonl").open("w", encoding="utf-8") as stream:
+        for number in range(cases):
+            demo = json.loads(lines[number % len(lines)])
+            stream.write(json.dumps(_demo_row(root, demo, number, seed)) + "\n")
+
+
+def _demo_row(root: Path, demo: dict[str, Any], number: int, seed: int) -> dict[str, Any]:
+    case_id = f"demo-{number + 1:02}"
+    images = []
+    if demo["factors"] is not None:
+        images = [f"images/{case_id}.png"]
+        draw(Factors(*demo["factors"]), (seed, number)).image().save(root / images[0])
+    turn = (number + seed) % len(LETTERS)
+    options = demo["options"][-turn:] + demo["options"][:-turn] if turn else demo["options"]
+    right = demo["options"][demo["answer"]]
+    return {
+        "id": case_id,
+        "link": f"demo:{case_id}",
+        "question": demo["question"],
+        **dict(zip(_OPTION_FIELDS, options, strict=True)),
+        "diagnosis": demo["diagnosis"],
+        "answer_idx": LETTERS[options.index(right)],
+        "answer": right,
+        "explanation": demo["explanation"],
+        "field": demo["field"],
+        "images": images,
+    }
+
+
+def _rows(path: Path, refused: RefusalLog) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows with their place; broken lines are refused, a broken file is an error."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    if path.suffix == ".csv":
+        yield from (
+            (f"row {number}", dict(row))
+            for number, row in enumerate(csv.DictReader(text.splitlines(keepends=True)), start=1)
+        )
+        return
+    items: list[tuple[str, Any]] = []
+    if path.suffix == ".json":
+        items = [(f"item {number}", item) for number, item in enumerate(_list(path, text), 1)]
+    else:
+        for number, line in enumerate(text.splitlines(), start=1):
+            if line.strip():
+                items.append((f"line {number}", _parsed(line)))
+    for place, item in items:
+        if isinstance(item, dict):
+            yield place, item
+        else:
+            refused.add(
+                place, reason="expected one JSON object", kind="broken_json", file=path.name
+            )
+
+
+def _list(path: Path, text: str) -> list[Any]:
+    found = _parsed(text)
+    if not isinstance(found, list):
+        raise InputError(f"{path}: expected a JSON list of cases")
+    return found
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return None
+
+
+def _case_id(row: dict[str, Any]) -> str:
+    """The row's id, else the last part of its link; empty where it has neither."""
+    name = row.get("id")
+    text = str(name) if name is not None else str(row.get("link") or "")
+    return text.rstrip("/").rpartition("/")[2].strip()
+
+
+def _record(root: Path, row: dict[str, Any]) -> Record:
+    case_id = _case_id(row)
+    if not case_id:
+        raise InputError("expected an id or a link")
+    options = _options(row)
+    images = tuple(_images(root, row))
+    shown = tuple(image.image_id for image in images)
+    texts = [
+        Text(text_id=kind, kind=kind, text=value, provenance_id="owner")
+        for kind, value in (
+            ("discussion", _text(row, "explanation")),
+            ("diagnosis", _text(row, "diagnosis")),
+        )
+        if value
+    ]
+    field = _text(row, "field")
+    try:
+        return Record(
+            record_id=f"jama/{case_id}",
+            source="jama",
+            split="test",
+            group_id=f"jama/{case_id}",
+            images=images,
+            labels=(Label(label_id="field", name="field", value=field, system="owner"),)
+            if field
+            else (),
+            texts=tuple(texts),
+            qa=(
+                QA(
+                    qa_id="question",
+                    question=_text(row, "question"),
+                    answer=options[_answer_index(row, options)],
+                    options=options,
+                    answer_type="CLOSED",
+                    image_ids=shown,
+                    provenance_id="owner",
+                ),
+            ),
+            provenance=(Provenance(provenance_id="owner", producer="human"),),
+            licence=Licence(name=CARD.licence, url=CARD.licence_url),
+        )
+    except ValidationError as error:
+        raise InputError(invalid_reason(error)) from None
+
+
+def _images(root: Path, row: dict[str, Any]) -> Iterator[ImageRef]:
+    paths = row.get("images") or []
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise InputError("images: expected a list of paths")
+    for number, path in enumerate(paths):
+        yield probe_image(root, path, image_id=f"image{number}")
+
+
+def _options(row: dict[str, Any]) -> tuple[str, ...]:
+    texts = [_text(row, field) for field in _OPTION_FIELDS]
+    if all(_LETTER.match(text) for text in texts):
+        texts = [_LETTER.sub("", text) for text in texts]
+    if not all(texts) or len({text.casefold() for text in texts}) < len(texts):
+        raise InputError(f"{', '.join(_OPTION_FIELDS)}: expected four different non-empty texts")
+    return tuple(texts)
+
+
+def _answer_index(row: dict[str, Any], options: tuple[str, ...]) -> int:
+    """Place of the right option, from `answer_idx` (a letter or a position) and `answer`.
+
+    A position may count from 0 or from 1, which `answer` decides; the two must agree.
+    """
+    fitting = set(range(len(options)))
+    index = row.get("answer_idx")
+    given = "" if index is None else str(index).strip().upper()
+    if given and given in LETTERS:
+        fitting = {LETTERS.index(given)}
+    elif given in ("0", "1", "2", "3", "4"):
+        fitting &= {int(given), int(given) - 1}
+    elif given:
+        raise InputError("answer_idx: expected a letter A to D or a position 0 to 4")
+    answer = _text(row, "answer")
+    if answer:
+        fitting &= {
+            place
+            for place, (letter, option) in enumerate(zip(LETTERS, options, strict=True))
+            if _same(answer, letter) or _same(_LETTER.sub("", answer), option)
+        }
+    if len(fitting) != 1:
+        raise InputError("answer_idx and answer: expected them to name one and the same option")
+    return fitting.pop()
+
+
+def _same(one: str, other: str) -> bool:
+    """Equal but for case, runs of blanks and a final period."""
+    return one.casefold().rstrip(".").split() == other.casefold().rstrip(".").split()
+
+
+def _text(row: dict[str, Any], field: str) -> str:
+    value = row.get(field)
+    return value.strip() if isinstance(value, str) else ""

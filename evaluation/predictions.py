@@ -21,11 +21,13 @@ class Prediction:
         id: The benchmark's id of the question.
         answer: The model's answer; None where it gave none (it counts as missing).
         num_tokens: Number of generated tokens, the end token included.
+        reason: Why there is no answer, without any content of the question; empty if there is one.
     """
 
     id: str
     answer: str | None
     num_tokens: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class PredictionFile:
 
 
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
-    """Writes one JSON object a line: id, answer, num_tokens."""
+    """Writes one JSON object a line: id, answer, num_tokens, reason."""
     with path.open("w", encoding="utf-8") as stream:
         for prediction in predictions:
             stream.write(json.dumps(asdict(prediction), ensure_ascii=False) + "\n")

@@ -20,6 +20,8 @@ from shutil import which
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from semihvision.core.policy import is_loopback
+
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import MLFlowLogger
     from mlflow import MlflowClient
@@ -42,6 +44,12 @@ _PARAM_MAX_CHARACTERS = 6000
 def tracking_uri() -> str:
     """The store in use: `MLFLOW_TRACKING_URI`, else `DEFAULT_URI` below the working directory."""
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def is_local() -> bool:
+    """Whether what is logged stays on this machine: a file, or a server on loopback."""
+    uri = tracking_uri()
+    return not uri.startswith(("http://", "https://")) or is_loopback(uri)
 
 
 def ui_command(uri: str | None = None) -> str:
@@ -118,10 +126,10 @@ class TrackedRun:
         """Stores the resolved configuration as ``config.yaml`` and, flattened, as parameters."""
         from mlflow.entities import Param
 
-        plain = _plain(config)
-        self.client.log_dict(self.run_id, plain, "config.yaml")
+        self.log_document("config.yaml", config)
         params = [
-            Param(name, str(value)[:_PARAM_MAX_CHARACTERS]) for name, value in _flat(plain).items()
+            Param(name, str(value)[:_PARAM_MAX_CHARACTERS])
+            for name, value in _flat(_plain(config)).items()
         ]
         for start in range(0, len(params), _PARAMS_PER_BATCH):
             self.client.log_batch(self.run_id, params=params[start : start + _PARAMS_PER_BATCH])
@@ -149,9 +157,9 @@ class TrackedRun:
         with _ignoring_deprecations():
             self.client.log_table(self.run_id, data=data, artifact_file=f"{name}.json")
 
-    def log_file(self, path: Path) -> None:
-        """Stores a file as artifact."""
-        self.client.log_artifact(self.run_id, str(path))
+    def log_document(self, name: str, document: Mapping[str, Any]) -> None:
+        """Stores a document of plain values as a JSON or YAML artifact, by the name's ending."""
+        self.client.log_dict(self.run_id, _plain(document), name)
 
 
 @contextmanager

@@ -1,0 +1,84 @@
+"""What a model is asked: a question with its pictures, free of the gold answer."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from PIL.Image import Image
+
+from semihvision.core.batch import Example, Turn
+from semihvision.core.hashing import hash_value
+from semihvision.core.images import read_image
+from semihvision.core.record import ImageRef
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One image as it is shown to the model.
+
+    Attributes:
+        key: Same key, same pixels; answers and prepared images are kept by it.
+        size_wh: Width and height in pixels.
+        read: Reads the RGB image; raises `InputError` where it cannot be read.
+    """
+
+    key: str
+    size_wh: tuple[int, int]
+    read: Callable[[], Image]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One question.
+
+    Attributes:
+        id: The benchmark's id; answers and references are joined by it.
+        source: Name of the source, which the data-use policy is asked about.
+        turns: Conversation up to and including the last human turn, one ``<image>`` per picture.
+        pictures: In the order of the placeholders.
+    """
+
+    id: str
+    source: str
+    turns: tuple[Turn, ...]
+    pictures: tuple[Picture, ...]
+
+
+def picture_of(image: ImageRef, root: Path) -> Picture:
+    """The picture of a record's image, stored below `root`."""
+    window = (image.axis, image.index, image.window_center, image.window_width)
+    return Picture(
+        key=hash_value([image.sha256 or image.path, *window]),
+        size_wh=(image.width, image.height),
+        read=partial(read_image, root, image),
+    )
+
+
+def question_of(example: Example, root: Path, *, question_id: str = "") -> Question:
+    """The question of an example, without its answer.
+
+    Args:
+        example: As data modules make it, so that a model is asked as it was trained.
+        root: Folder of the example's source.
+        question_id: The benchmark's id; by default the part of the example's id after ``#``.
+    """
+    turns = list(example.turns)
+    while turns and turns[-1].role == "gpt":
+        turns.pop()
+    return Question(
+        id=question_id or example.example_id.rpartition("#")[2],
+        source=example.source,
+        turns=tuple(turns),
+        pictures=tuple(picture_of(image, root) for image in example.images),
+    )
+
+
+def hash_questions(questions: Iterable[Question]) -> str:
+    """SHA-256 over ids, words and pictures of the questions, in order."""
+    return hash_value(
+        [
+            [question.id, question.turns, [picture.key for picture in question.pictures]]
+            for question in questions
+        ]
+    )

@@ -1,0 +1,147 @@
+"""`semihvision evaluate -c FILE`: a model on benchmarks -> predictions, scores, an MLflow run."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from evaluation.answerers import Answerer, EndpointAnswerer
+from evaluation.reporting import log_evaluations
+from evaluation.runner import Evaluation, OnProgress, evaluate_task
+from evaluation.tasks import TASKS, Task, load_task
+from semihvision import tracking
+from semihvision.cli.endpoint import add_endpoint_arguments, make_client
+from semihvision.cli.output import print_json, print_table, progress, stderr
+from semihvision.cli.parsing import config_parser, plain
+from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError
+
+Control = Literal["normal", "blank", "shuffled"]
+
+DEFAULT_MAX_TOKENS = 64
+"""Longest answer: VQA answers are a few words; a JAMA discussion needs about 1000."""
+
+
+def run(argv: list[str]) -> int:
+    """Asks, scores, logs and prints; 3 where questions stay unanswered or records were refused.
+
+    Raises:
+        InputError: The settings or a benchmark's files cannot be used.
+        PolicyError: A benchmark's data may not go to the endpoint.
+    """
+    made = _parser()
+    parsed = made.parse_args(argv)
+    config, arguments = plain(parsed), made.instantiate(parsed)
+    as_json = config.pop("json")
+    tasks = [load_task(name, Path(root)) for name, root in arguments.benchmarks.items()]
+    if not tasks:
+        raise InputError(f"benchmarks: expected name: folder; names: {', '.join(TASKS)}")
+    answerer = _answerer(arguments)
+    tags = {name: str(value) for name, value in answerer.identity.items()}
+    name = arguments.run_name or Path(arguments.model or arguments.llm).name
+    with tracking.open_run(tracking.EVALUATE, name, config=config, tags=tags) as tracked:
+        with progress() as display:
+            evaluations = list(_evaluate(tasks, answerer, arguments, _Bars(display)))
+        log_evaluations(tracked, evaluations)
+    document = {
+        "run_id": tracked.run_id,
+        "experiment_id": tracked.experiment_id,
+        "tracking_uri": tracking.tracking_uri(),
+        "evaluations": [one.summary for one in evaluations],
+        "refused": {task.name: task.refused.counts() for task in tasks},
+    }
+    if as_json:
+        print_json(document)
+    else:
+        _print_scores(evaluations)
+    _say_where(tracked, evaluations)
+    complete = not any(task.refused.items for task in tasks) and not any(
+        one.reasons for one in evaluations
+    )
+    return EXIT_DONE if complete else EXIT_REFUSED_ITEMS
+
+
+def _parser() -> Any:
+    made = config_parser(
+        "evaluate",
+        "Asks a model the questions of benchmarks, writes its answers, and scores them under every "
+        "named convention. Answered questions are not asked again.",
+    )
+    made.add_argument("--model", type=str, default="", help="model folder, as `fit` writes it")
+    add_endpoint_arguments(made, max_tokens=DEFAULT_MAX_TOKENS)
+    made.add_argument("--benchmarks", type=dict[str, str], default={}, help="name: folder")
+    made.add_argument("--images", type=list[Control], default=["normal"], help="image controls")
+    made.add_argument("--out", type=str, default="runs/evaluate", help="for predictions")
+    made.add_argument("--run_name", type=str, default="", help="name of the MLflow run")
+    made.add_argument("--batch_size", type=int, default=32, help="questions per batch")
+    made.add_argument("--seed", type=int, default=0, help="of the image exchange")
+    made.add_argument("--json", action="store_true", help="one JSON document")
+    return made
+
+
+def _answerer(arguments: Any) -> Answerer:
+    if bool(arguments.model) == bool(arguments.llm):
+        raise InputError("expected either model (a folder) or llm (a model name at an endpoint)")
+    if arguments.model:
+        from evaluation.local_model import LocalAnswerer
+
+        return LocalAnswerer.load(
+            Path(arguments.model),
+            batch_size=arguments.batch_size,
+            max_new_tokens=arguments.max_tokens,
+        )
+    return EndpointAnswerer(make_client(arguments))
+
+
+def _evaluate(
+    tasks: Sequence[Task], answerer: Answerer, arguments: Any, on_progress: OnProgress
+) -> Iterator[Evaluation]:
+    for task in tasks:
+        for control in arguments.images:
+            yield evaluate_task(
+                task,
+                answerer,
+                Path(arguments.out),
+                control=control,
+                seed=arguments.seed,
+                on_progress=on_progress,
+            )
+
+
+class _Bars:
+    """One progress bar for each task and control."""
+
+    def __init__(self, display: Any) -> None:
+        self._display = display
+        self._bars: dict[str, Any] = {}
+
+    def __call__(self, label: str, done: int, total: int) -> None:
+        if label not in self._bars:
+            self._bars[label] = self._display.add_task(label, total=total)
+        self._display.update(self._bars[label], completed=done)
+
+
+def _print_scores(evaluations: Sequence[Evaluation]) -> None:
+    """One table for each benchmark: metrics down, image controls across."""
+    for name in dict.fromkeys(one.task.name for one in evaluations):
+        columns = [one for one in evaluations if one.task.name == name]
+        metrics = columns[0].scored.metrics
+        rows = [
+            (metric, *(_cell(one.scored.metrics.get(metric)) for one in columns))
+            for metric in metrics
+        ]
+        print_table(name, ("metric", *(f"{one.control} images" for one in columns)), rows)
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.2f}"
+
+
+def _say_where(tracked: tracking.TrackedRun, evaluations: Sequence[Evaluation]) -> None:
+    for one in evaluations:
+        stderr.print(f"predictions: {one.file}", markup=False, soft_wrap=True)
+        if one.reasons:
+            stderr.print(f"  {len(one.reasons)} unanswered, e.g. {next(iter(one.reasons.items()))}")
+    stderr.print(f"MLflow: {tracking.ui_command()}", markup=False, soft_wrap=True)
+    link = tracking.runs_link(tracked.experiment_id)
+    stderr.print(f"runs:   {link}", markup=False, soft_wrap=True)
