@@ -1,6 +1,6 @@
 """`semihvision index build|search|audit`: parse, call `semihvision.retrieval`, print."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,7 +25,7 @@ _EXCERPT_CHARS = 120
 
 def run(argv: list[str]) -> int:
     """Runs one verb."""
-    verbs = {
+    verbs: dict[str, tuple[Callable[[list[str]], int], str]] = {
         "build": (_build, "records and guidelines -> an index folder"),
         "search": (_search, "similar cases and guidelines for a text, an image, or both"),
         "audit": (_audit, "recall against exact search, neighbours' agreement against chance"),
@@ -187,6 +187,9 @@ def _print_audit(report: AuditReport) -> None:
     columns: tuple[str, ...] = ("table", "vectors", "queries (n)", "k", "recall@k")
     rows = [(r.table, r.vectors, r.queries, r.k, f"{r.recall:.4f}") for r in report.recall]
     print_table("hnswlib against exact search", columns, rows)
+    if not report.agreement:
+        stderr.print("no two groups of cases share a label, so agreement was not measured")
+        return
     columns = ("neighbours of", "same", "queries (n)", "pairs", "agreement", "chance")
     shares = [
         (a.table, a.attribute, a.queries, a.pairs, f"{a.agreement:.3f}", f"{a.chance:.3f}")

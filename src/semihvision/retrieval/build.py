@@ -78,18 +78,24 @@ def build_index(
         on_record()
     for path in guidelines:
         collection.add_guidelines(path)
-    tables = [*collection.image_tables(), *collection.text_tables(text)]
+    image_tables = collection.image_tables()
+    text_tables = collection.text_tables(text)
+    tables = [*image_tables, *text_tables]
     if not tables:
         raise InputError(
             f"nothing to index: {len(collection.items)} items without text or readable image, "
             f"{len(collection.refused.items)} refused {collection.refused.counts() or ''}"
         )
-    named = {"text": text, "image": image}
+    embedders: dict[str, Embedder] = {}
+    if text is not None and text_tables:
+        embedders["text"] = text
+    if image is not None and image_tables:
+        embedders["image"] = image
     write_folder(
         out,
         items=collection.items,
         tables=tables,
-        embedders={modality: e for modality, e in named.items() if e is not None and e.dimension},
+        embedders=embedders,
         settings=settings or HnswSettings(),
         refused=collection.refused,
     )
@@ -138,7 +144,7 @@ class _Collection:
         rows = [row for row, item in enumerate(self.items) if item.text]
         if embedder is None or not rows:
             return []
-        texts = [self.items[row].text for row in rows]
+        texts = [_embedded_text(self.items[row]) for row in rows]
         if isinstance(embedder, FittedEmbedder):
             embedder.fit(texts)
         vectors = embedder.embed_texts(texts)
@@ -186,6 +192,11 @@ class _Collection:
         if self._waiting and self.embedder is not None:
             self._vectors.append(self.embedder.embed_images(self._waiting))
             self._waiting.clear()
+
+
+def _embedded_text(item: Item) -> str:
+    """A passage is embedded with its headings, which often name its subject alone."""
+    return f"{item.title}\n{item.text}" if item.kind == "guideline" else item.text
 
 
 def _embedders(

@@ -17,7 +17,7 @@ class Item(NamedTuple):
             endpoint has to ask the policy for this source too.
         group_id: Patient, case or article; for a guideline its document.
         title: One line.
-        text: What was embedded as text; empty for a case of bare images.
+        text: The case's words or the passage; empty for a case of bare images.
         url: Where a guideline stands; empty for a case.
         labels: Names and values the audit compares, e.g. ``("body_part", "thorax")``.
     """

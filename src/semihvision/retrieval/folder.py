@@ -106,7 +106,7 @@ def write_folder(
             )
             HnswIndex.build(table.vectors, settings).save(partial / f"{table.name}.hnsw")
         text = embedders.get("text")
-        if isinstance(text, FittedEmbedder) and text.dimension:
+        if isinstance(text, FittedEmbedder):
             (partial / TEXT_STATE).mkdir()
             text.save(partial / TEXT_STATE)
         counts = {table.name: len(table.items) for table in tables}

@@ -4,6 +4,7 @@ It needs no download and no GPU. It matches wording, not meaning: "renal cyst" a
 lesion of the kidney" are close only as far as the indexed corpus uses the words together.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from semihvision.retrieval.embedders import Vectors, unit_rows
 
 USAGE = "lsa"
 
+_FORMULA = "1"
 _MAX_TERMS = 30_000
 _ANALYZERS: dict[str, dict[str, Any]] = {
     "words": {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"},
@@ -47,9 +49,9 @@ class LsaEmbedder:
     """
 
     name = "lsa"
-    version = "1"
 
     def __init__(self, *, max_dimension: int = 256, seed: int = 0) -> None:
+        self.version = _FORMULA
         self.dimension = 0
         self._max_dimension = max_dimension
         self._seed = seed
@@ -76,8 +78,7 @@ class LsaEmbedder:
             n_components=min(self._max_dimension, *features.shape),
             random_state=self._seed,
         )
-        self._projection = np.ascontiguousarray(directions.T, dtype=np.float32)
-        self.dimension = self._projection.shape[1]
+        self._take(np.ascontiguousarray(directions.T, dtype=np.float32))
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """(n, dimension); a text that shares no word and no letters with the corpus gets zeros."""
@@ -106,8 +107,17 @@ class LsaEmbedder:
             vectorizer = _vectorizer(name, vocabulary=terms[name])
             vectorizer.idf_ = tensors[f"idf_{name}"]
             self._vectorizers.append(vectorizer)
-        self._projection = tensors["projection"]
-        self.dimension = self._projection.shape[1]
+        self._take(tensors["projection"])
+
+    def _take(self, projection: NDArray[np.float32]) -> None:
+        """Completes what was learnt; it is part of the version, since it decides the vectors."""
+        self._projection = projection
+        self.dimension = projection.shape[1]
+        digest = hashlib.sha256(projection.tobytes())
+        for vectorizer in self._vectorizers:
+            digest.update("\n".join(vectorizer.get_feature_names_out()).encode())
+            digest.update(vectorizer.idf_.astype(np.float32).tobytes())
+        self.version = f"{_FORMULA}:{digest.hexdigest()}"
 
     def _features(self, texts: Sequence[str]) -> Any:
         """(n, terms) sparse float32, words beside letters."""
