@@ -1,5 +1,6 @@
 """`semihvision fit|validate|test|predict -c FILE`: LightningCLI over a stage and a data module."""
 
+import logging
 import sys
 import warnings
 
@@ -7,6 +8,7 @@ import lightning as L
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from omegaconf.errors import OmegaConfBaseException
+from transformers.utils.logging import disable_progress_bar
 
 import data_modules  # noqa: F401 -- its classes are known by name once it is imported
 from models.stages import Stage
@@ -46,14 +48,20 @@ def _default_logger(run_name: str) -> Logger:
 
 
 def run(argv: list[str]) -> int:
-    """Runs the LightningCLI with the whole command line.
+    """Runs the LightningCLI with the whole command line, e.g. ``["fit", "-c", FILE]``."""
+    train(argv)
+    return 0
+
+
+def train(argv: list[str]) -> SemiHVisionCLI:
+    """Like `run`, and returns the CLI with its trainer, stage and data module.
 
     Raises:
         InputError: An interpolation in the YAML names a key that is not there.
     """
-    _quiet_known_warnings()
+    _quiet()
     try:
-        SemiHVisionCLI(
+        return SemiHVisionCLI(
             Stage,
             L.LightningDataModule,
             subclass_mode_model=True,
@@ -67,10 +75,24 @@ def run(argv: list[str]) -> int:
         )
     except OmegaConfBaseException as error:
         raise InputError(f"the configuration cannot be resolved: {error}") from error
-    return 0
 
 
-def _quiet_known_warnings() -> None:
-    """Hides advice that does not apply to small data in the main process."""
+_KNOWN_WARNINGS = (
+    # Lightning's advice and notes that do not apply here.
+    ".*does not have many workers.*",
+    "LightningCLI's args parameter is intended to run from within Python.*",
+    # No validation data, which the configuration has asked for.
+    "Total length of `list` across ranks is zero.*",
+    # lightning 2.6 asks torch 2.15 for a class that torch has renamed.
+    ".*LeafSpec.* is deprecated.*",
+)
+
+
+def _quiet() -> None:
+    """Leaves warnings that a user can act on, and the progress bar; hides the rest."""
     if not sys.warnoptions:
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        for message in _KNOWN_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    disable_progress_bar()  # type: ignore[no-untyped-call]
