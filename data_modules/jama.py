@@ -257,7 +257,7 @@ def _images(root: Path, row: dict[str, Any]) -> Iterator[ImageRef]:
 
 def _options(row: dict[str, Any]) -> tuple[str, ...]:
     texts = [_text(row, field) for field in _OPTION_FIELDS]
-    if all(_LETTER.match(text) for text in texts):
+    if [text.lstrip("(")[:1] for text in texts if _LETTER.match(text)] == list(LETTERS):
         texts = [_LETTER.sub("", text) for text in texts]
     if not all(texts) or len({text.casefold() for text in texts}) < len(texts):
         raise InputError(f"{', '.join(_OPTION_FIELDS)}: expected four different non-empty texts")
@@ -283,11 +283,18 @@ def _answer_index(row: dict[str, Any], options: tuple[str, ...]) -> int:
         fitting &= {
             place
             for place, (letter, option) in enumerate(zip(LETTERS, options, strict=True))
-            if _same(answer, letter) or _same(_LETTER.sub("", answer), option)
+            if _names(answer, letter, option)
         }
     if len(fitting) != 1:
         raise InputError("answer_idx and answer: expected them to name one and the same option")
     return fitting.pop()
+
+
+def _names(answer: str, letter: str, option: str) -> bool:
+    """Whether an answer is this option: its letter, its text, or both."""
+    if answer.lstrip("(")[:1] == letter and _same(_LETTER.sub("", answer), option):
+        return True
+    return _same(answer, letter) or _same(answer, option)
 
 
 def _same(one: str, other: str) -> bool:

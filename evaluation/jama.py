@@ -24,14 +24,15 @@ from semihvision.core.record import Record
 
 LETTERS = "ABCDEFGHIJ"
 
-_STATED = re.compile(
-    r"\b(?:answer|option|choice|choose|select)\b(?:\s+(?:is|option|would be))*\s*[:=]?\s*"
-    r"\(?([A-J])\b(?!['’])",
-    re.IGNORECASE,
-)
-""" "The answer is B", "Answer: (B)", "I choose option B"."""
-_LEADING = re.compile(r"\W*([A-J])(?:[.):,;\]]|\s*$|\s*\n|\*\*)")
+_LEADING = re.compile(r"\W*([A-J])(?:[.):,;\]]|\*\*|\s*\n|\s*$)")
 """A letter in front: "B", "B.", "(B) ...", "**B**"; not "A 58-year-old man"."""
+_STATED = re.compile(
+    r"\b(?i:(?:answer|choice|option)\s*(?:is|would be|:|=)|choose|select)\s+"
+    r"(?i:option\s+)?[(*]*(?:([B-HJ])\b|([AI])(?=[.):,;*\]]|\s*$|\s(?:or|and|because|since)\b))",
+    re.MULTILINE,
+)
+""" "The answer is B", "Answer: (B)", "I choose option B". A and I are words, too ("the answer is A
+large mass"), so they need a mark, the line's end or a conjunction behind."""
 _STOP_WORDS_TEXT = """
 a an and are as at be been but by for from had has have if in is it its no not of on or such than
 that the their then there these they this to was were which while with would
@@ -124,9 +125,9 @@ def _case_id(record: Record) -> str:
 def chosen_option(answer: str, options: Sequence[str]) -> int | None:
     """The option that an answer chooses, by rule.
 
-    In this order: the option letters after "answer", "option" or "choice" if they are all the same
-    ("The answer is B"); a letter in front ("B. ...", "(B)", "B" alone); the only option whose text
-    stands in the answer. No rule applies, or it finds several: no choice, never a guess.
+    In this order: a letter in front ("B. ...", "(B)", "B" alone), as the question asks for; the
+    letters after "the answer is" and the like, if they are all the same; the only option whose text
+    stands in the answer. No rule applies, or the last finds several: no choice, never a guess.
 
     Args:
         answer: The model's whole answer.
@@ -136,12 +137,12 @@ def chosen_option(answer: str, options: Sequence[str]) -> int | None:
         Place in `options`; None where the answer names none or several.
     """
     letters = LETTERS[: len(options)]
-    stated = {letter.upper() for letter in _STATED.findall(answer)} & set(letters)
-    if len(stated) == 1:
-        return letters.index(stated.pop())
     leading = _LEADING.match(answer)
     if leading and leading.group(1) in letters:
         return letters.index(leading.group(1))
+    stated = {one or other for one, other in _STATED.findall(answer)} & set(letters)
+    if len(stated) == 1:
+        return letters.index(stated.pop())
     words = _words(answer)
     named = [place for place, option in enumerate(options) if _contains(words, _words(option))]
     return named[0] if len(named) == 1 else None
