@@ -227,6 +227,12 @@ def lightning_logger(
     )
 
 
+def metric_history(run_id: str, name: str) -> list[float]:
+    """All logged values of a run's metric, in the order of their steps."""
+    logged = store_client().get_metric_history(run_id, name)
+    return [one.value for one in sorted(logged, key=lambda one: one.step)]
+
+
 def store_client() -> "MlflowClient":
     """A client of the store in use; makes the store's folder and keeps MLflow quiet."""
     # Read by mlflow while it is imported: nothing about this machine is reported anywhere.
