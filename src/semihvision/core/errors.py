@@ -16,7 +16,16 @@ EXIT_CHECK_FAILED = 4
 
 
 class InputError(ValueError):
-    """Wrong usage or unusable input: the message says what was found, expected, and what to do."""
+    """Wrong usage or unusable input: the message says what was found, expected, and what to do.
+
+    Args:
+        message: For people.
+        kind: Short class of the reason, for `RefusedItem.kind` where one item is refused for it.
+    """
+
+    def __init__(self, message: str, *, kind: str = "unusable") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class PolicyError(InputError):

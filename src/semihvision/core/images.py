@@ -62,11 +62,11 @@ def read_image(root: Path, image: ImageRef) -> Image.Image:
             f"readable: {', '.join(READERS)}"
         )
     if not path.is_file():
-        raise InputError(f"{image.path}: no such image below {root}")
+        raise InputError(f"{image.path}: no such image below {root}", kind="missing_image")
     try:
         stored = READERS[image.format](path, image)
     except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise InputError(f"{image.path}: unreadable image ({type(error).__name__})") from error
+        raise _unreadable(image.path, error) from error
     if image.window_center is not None and image.window_width is not None:
         physical = stored * image.rescale_slope + image.rescale_intercept
         low = image.window_center - image.window_width / 2
@@ -91,7 +91,7 @@ def probe_image(root: Path, relative: str, *, image_id: str, **known: Any) -> Im
     """
     path = inside(root, relative)
     if not path.is_file():
-        raise InputError(f"{relative}: no such image below {root}")
+        raise InputError(f"{relative}: no such image below {root}", kind="missing_image")
     data = path.read_bytes()
     try:
         with Image.open(path) as opened:
@@ -100,9 +100,11 @@ def probe_image(root: Path, relative: str, *, image_id: str, **known: Any) -> Im
             width, height = opened.size
             opened.load()
     except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise InputError(f"{relative}: unreadable image ({type(error).__name__})") from error
+        raise _unreadable(relative, error) from error
     if name not in READERS:
-        raise InputError(f"{relative}: format {name!r}; readable: {', '.join(READERS)}")
+        raise InputError(
+            f"{relative}: format {name!r}; readable: {', '.join(READERS)}", kind="image_format"
+        )
     return ImageRef(
         image_id=image_id,
         path=relative,
@@ -114,10 +116,17 @@ def probe_image(root: Path, relative: str, *, image_id: str, **known: Any) -> Im
     )
 
 
+def _unreadable(name: str, error: Exception) -> InputError:
+    return InputError(f"{name}: unreadable image ({type(error).__name__})", kind="unreadable_image")
+
+
 def _refuse_too_large(path: Path, opened: Image.Image) -> None:
     width, height = opened.size
     if width * height > MAX_PIXELS:
-        raise InputError(f"{path.name}: {width} x {height} pixels; at most {MAX_PIXELS} are read")
+        raise InputError(
+            f"{path.name}: {width} x {height} pixels; at most {MAX_PIXELS} are read",
+            kind="image_too_large",
+        )
 
 
 def _to_rgb(opened: Image.Image) -> Image.Image:

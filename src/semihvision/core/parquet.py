@@ -33,7 +33,8 @@ _IMAGE = _struct(
 )  # fmt: skip
 _REGION = _struct(
     region_id=pa.string(), image_id=pa.string(), box_xyxy=pa.list_(pa.float64()),
-    slices=pa.list_(pa.int32()), mask_path=pa.string(), label=pa.string(), drawn_by=pa.string(),
+    slices=pa.list_(pa.int32()), mask_path=pa.string(), lines_xyxy=pa.list_(pa.list_(pa.float64())),
+    label=pa.string(), drawn_by=pa.string(),
 )  # fmt: skip
 _LABEL = _struct(
     label_id=pa.string(), name=pa.string(), value=pa.string(), system=pa.string(),
@@ -45,7 +46,9 @@ _TEXT = _struct(
 )  # fmt: skip
 _QA = _struct(
     qa_id=pa.string(), question=pa.string(), answer=pa.string(), options=_STRINGS,
-    answer_type=pa.string(), question_type=pa.string(), image_ids=_STRINGS, split=pa.string(),
+    answer_type=pa.string(), question_type=pa.string(),
+    attributes=pa.list_(_struct(name=pa.string(), value=pa.string())), image_ids=_STRINGS,
+    split=pa.string(),
     provenance_id=pa.string(), supersedes=pa.string(),
 )  # fmt: skip
 _CONVERSATION = _struct(

@@ -19,8 +19,14 @@ def inside(root: Path, relative: str) -> Path:
         InputError: The path is empty, absolute, or leaves ``root`` (``..`` or a symbolic link).
     """
     if not relative or PurePosixPath(relative).is_absolute() or "\\" in relative:
-        raise InputError(f"path {relative!r}: expected a relative path with forward slashes")
+        raise InputError(
+            f"path {relative!r}: expected a relative path with forward slashes",
+            kind="path_outside_root",
+        )
     joined = (root / relative).resolve()
     if not joined.is_relative_to(root.resolve()):
-        raise InputError(f"path {relative!r} leaves its root folder; expected a path inside it")
+        raise InputError(
+            f"path {relative!r} leaves its root folder; expected a path inside it",
+            kind="path_outside_root",
+        )
     return joined

@@ -92,6 +92,8 @@ class Region(_Part):
         box_xyxy: Left, top, right, bottom in pixels of the image; x1 > x0 and y1 > y0.
         slices: First and last slice (inclusive, from 0) the region spans in a volume.
         mask_path: Mask file relative to the source's root; empty if none.
+        lines_xyxy: Measured lines, each from point to point in pixels, the longest first (the two
+            RECIST diameters in DeepLesion).
         label: What is marked, in the owner's words.
         drawn_by: ``expert``, ``owner``, ``model`` ... as documented by the owner.
     """
@@ -101,6 +103,7 @@ class Region(_Part):
     box_xyxy: Box | None = None
     slices: tuple[int, int] | None = None
     mask_path: str = ""
+    lines_xyxy: tuple[Box, ...] = ()
     label: str = ""
     drawn_by: str = ""
 
@@ -147,6 +150,13 @@ class Text(_Part):
         return value
 
 
+class Attribute(_Part):
+    """A further column of the owner's table that has no field of its own."""
+
+    name: Id
+    value: str
+
+
 class QA(_Part):
     """A question with its answer; `split` where the owner splits by question."""
 
@@ -156,6 +166,7 @@ class QA(_Part):
     options: tuple[str, ...] = ()
     answer_type: str = ""
     question_type: str = ""
+    attributes: tuple[Attribute, ...] = ()
     image_ids: tuple[str, ...] = ()
     split: str = ""
     provenance_id: Id
