@@ -1,0 +1,223 @@
+"""Building, saving and opening index folders."""
+
+import json
+import pickle
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from semihvision.core.errors import InputError
+from semihvision.core.record import Provenance, Record, Region, Text
+from semihvision.retrieval.build import build_index
+from semihvision.retrieval.cases import case_item, case_text
+from semihvision.retrieval.embedders import Vectors, unit_rows
+from semihvision.retrieval.guidelines import demo_guidelines
+from semihvision.retrieval.index import HnswSettings
+from semihvision.retrieval.search import Retriever
+
+Make = Callable[..., Record]
+
+
+def test_two_builds_are_byte_identical(
+    built: Path, collection: list[Record], roots: dict[str, Path], tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    build_index(again, records=collection, roots=roots, guidelines=[demo_guidelines()])
+    names = sorted(p.relative_to(built) for p in built.rglob("*") if p.is_file())
+    assert names == sorted(p.relative_to(again) for p in again.rglob("*") if p.is_file())
+    for name in names:
+        assert (built / name).read_bytes() == (again / name).read_bytes(), name
+    assert Retriever.open(built).sha256 == Retriever.open(again).sha256
+
+
+def test_meta_says_how_the_index_was_made(
+    collection: list[Record], roots: dict[str, Path], tmp_path: Path
+) -> None:
+    settings = HnswSettings(M=8, ef_construction=40, ef=20, seed=3)
+    report = build_index(tmp_path / "index", records=collection, roots=roots, settings=settings)
+    meta = json.loads((tmp_path / "index" / "meta.json").read_text())
+    assert meta["hnsw"] == {"M": 8, "ef_construction": 40, "ef": 20, "seed": 3}
+    assert meta["embedders"]["text"]["name"] == "lsa"
+    assert meta["embedders"]["image"]["name"] == "classical"
+    assert meta["counts"]["case_images"] == 36
+    assert report.items == {"case": 36, "guideline": 0}
+    assert report.vectors == {"case_images": 36, "case_texts": 36}
+    assert report.refused == {}
+
+
+def test_a_rebuild_replaces_and_leaves_nothing_behind(
+    built: Path, collection: list[Record], tmp_path: Path
+) -> None:
+    build_index(built, records=collection[:2], image_embedder=None)
+    assert {item.ref for item in Retriever.open(built).items} == {"demo/0", "demo/1"}
+    assert not (built / "case_images.hnsw").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index"]
+
+
+def test_a_failed_build_leaves_the_old_index(
+    built: Path, collection: list[Record], roots: dict[str, Path], tmp_path: Path
+) -> None:
+    before = Retriever.open(built).sha256
+
+    class Broken:
+        name, version, dimension = "broken", "1", 4
+
+        def embed_images(self, images: Sequence[object]) -> Vectors:
+            return unit_rows(np.full((len(images), 4), np.nan))
+
+    with pytest.raises(InputError, match="not finite"):
+        build_index(built, records=collection, roots=roots, image_embedder=Broken())
+    assert Retriever.open(built).sha256 == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index"]
+
+
+def test_other_folders_are_not_overwritten(collection: list[Record], tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    with pytest.raises(InputError, match="is no index"):
+        build_index(tmp_path / "thesis", records=collection, image_embedder=None)
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "items.parquet",
+        "case_images.hnsw",
+        "case_texts.safetensors",
+        "guidelines.hnsw",
+        "text_embedder/terms.json",
+    ],
+)
+@pytest.mark.parametrize("damage", ["flip", "remove"])
+def test_changed_or_missing_files_are_refused_by_name(built: Path, name: str, damage: str) -> None:
+    path = built / name
+    if damage == "remove":
+        path.unlink()
+    else:
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    with pytest.raises(InputError, match=path.name):
+        Retriever.open(built)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "damaged"),
+        ("[]", "damaged"),
+        ('{"schema_version": 0}', "index version 0, expected 1"),
+        ('{"schema_version": 1}', "damaged"),
+    ],
+)
+def test_a_damaged_meta_file_is_refused(built: Path, content: str, message: str) -> None:
+    (built / "meta.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        Retriever.open(built)
+
+
+def test_meta_cannot_point_outside_its_folder(built: Path) -> None:
+    meta = json.loads((built / "meta.json").read_text())
+    meta["files"]["../0.png"] = "0"
+    (built / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(InputError, match="leaves its root"):
+        Retriever.open(built)
+
+
+def test_no_index_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="index build"):
+        Retriever.open(tmp_path / "nothing")
+
+
+def test_another_embedder_is_refused(built: Path) -> None:
+    class Other:
+        name, version, dimension = "classical", "2", 2052
+
+        def embed_images(self, images: Sequence[object]) -> Vectors:
+            raise AssertionError
+
+    with pytest.raises(InputError, match="same embedder"):
+        Retriever.open(built, image_embedder=Other())
+    meta = json.loads((built / "meta.json").read_text())
+    meta["embedders"]["image"]["name"] = "resnet"
+    (built / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(InputError, match="unknown embedder 'resnet'; known: classical"):
+        Retriever.open(built)
+
+
+def test_nothing_is_pickled(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("pickle was used")
+
+    monkeypatch.setattr(pickle, "load", refuse)
+    monkeypatch.setattr(pickle, "loads", refuse)
+    monkeypatch.setattr(pickle, "Unpickler", refuse)
+    assert Retriever.open(built).search(text="cyst")
+    suffixes = {path.suffix for path in built.rglob("*") if path.is_file()}
+    assert suffixes == {".json", ".parquet", ".safetensors", ".hnsw"}
+
+
+def test_an_empty_collection_is_refused(tmp_path: Path, make_record: Make) -> None:
+    with pytest.raises(InputError, match="nothing to index"):
+        build_index(tmp_path / "index")
+    with pytest.raises(InputError, match="nothing to index"):
+        build_index(
+            tmp_path / "index", records=[make_record(0)], text_embedder=None, image_embedder=None
+        )
+    assert not (tmp_path / "index").exists()
+
+
+def test_a_source_without_root_is_refused(tmp_path: Path, collection: list[Record]) -> None:
+    with pytest.raises(InputError, match="--root demo=DIR"):
+        build_index(tmp_path / "index", records=collection, roots={"other": tmp_path})
+
+
+def test_unreadable_and_repeated_things_are_refused_and_counted(
+    tmp_path: Path, make_record: Make, own_root: Path
+) -> None:
+    records = [make_record(number) for number in range(6)]
+    (own_root / "3.png").write_bytes(b"no image")
+    (own_root / "4.png").unlink()
+    out = tmp_path / "index"
+    report = build_index(out, records=[*records, records[0]], roots={"demo": own_root})
+    assert report.refused == {"unreadable_image": 2, "repeated_case": 1}
+    assert report.vectors == {"case_images": 4, "case_texts": 6}
+    lines = (out / "refused.jsonl").read_text().splitlines()
+    assert [json.loads(line)["item"] for line in lines] == ["demo/3#i0", "demo/4#i0", "demo/0"]
+    assert "no such image" in json.loads(lines[1])["reason"]
+    by_text = Retriever.open(out).search(text="case 3", k=9, kinds=("case",))
+    assert "demo/3" in {hit.ref for hit in by_text}
+
+
+def test_case_text_is_what_the_record_says_now(make_record: Make) -> None:
+    record = make_record(0, organ="abdomen", lesion="cyst", text="First wording.")
+    edited = record.edited(
+        regions=(Region(region_id="r0", image_id="i0", box_xyxy=(1, 1, 9, 9), label="lesion"),),
+        texts=(
+            *record.texts,
+            Text(
+                text_id="t1",
+                kind="findings",
+                text="Second wording.",
+                provenance_id="p1",
+                supersedes="t0",
+            ),
+            Text(text_id="t2", kind="guideline", text="Quoted advice.", provenance_id="p0"),
+        ),
+        provenance=(
+            *record.provenance,
+            Provenance(provenance_id="p1", parent_id="p0", producer="reviewer"),
+        ),
+    )
+    assert case_text(edited).splitlines() == [
+        "Modality: ct.",
+        "Body part: abdomen.",
+        "lesion type: cyst.",
+        "Marked: lesion.",
+        "Second wording.",
+    ]
+    assert ("demo/lesion_type", "cyst") in case_item(edited).labels
+    assert ("body_part", "abdomen") in case_item(edited).labels
