@@ -116,6 +116,8 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
         wrong = {kind: sorted(map(str, info[kind])) for kind in kinds if info[kind]}
         if wrong:
             raise ValueError(f"the weights do not fit the configuration: {wrong}")
+        # Loading replaces parameters by new ones that require gradients.
+        model.towers.requires_grad_(False)
         return loaded if wants_info else model
 
     def _init_weights(self, module: nn.Module) -> None:

@@ -1,0 +1,104 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from models.modeling import PMCCambrian
+from models.presets import preset
+from semihvision.cli import models as models_command
+from semihvision.core.batch import IGNORE_INDEX, IMAGE_TOKEN_ID
+from semihvision.core.errors import InputError
+
+
+def vit(dim: int, depth: int, hidden: int, tokens: int, patch: int, *, bias: bool = True) -> int:
+    """Parameters of a plain vision transformer without class token and head."""
+    attention = 4 * dim * dim + 4 * dim
+    mlp = 2 * dim * hidden + hidden + dim
+    patches = 3 * patch**2 * dim + (dim if bias else 0)
+    return depth * (attention + mlp + 4 * dim) + tokens * dim + patches + 2 * dim
+
+
+def sampler_layer(query: int, dim: int, towers: int, extra_keys: int) -> int:
+    """Parameters of an SVA layer by the table of cambrian.md section 12."""
+    normed_linear = 2 * dim + dim * dim
+    projections = (1 + 2 * towers) * normed_linear + dim * dim
+    outside = dim * dim + (query + dim) * dim + 2 * dim + dim * dim + query * dim
+    return projections + outside + extra_keys * dim
+
+
+def test_8b_has_the_published_sizes() -> None:
+    document = models_command.describe("8b")
+    siglip, clip, dinov2, convnext = (tower["parameters"] for tower in document["towers"])
+    assert siglip == vit(1152, 27, 4304, 27 * 27, 14)
+    # The published 428.2 M count the attention-pool head, which is not used here.
+    pool = 1152 + 4 * 1152**2 + 4 * 1152 + 2 * 1152 * 4304 + 4304 + 1152 + 2 * 1152
+    assert round((siglip + pool) / 1e6, 1) == 428.2
+    assert clip == vit(1024, 24, 4096, 577, 14, bias=False) + 1024 + 2 * 1024
+    assert round(clip / 1e6, 1) == 303.5
+    assert round(dinov2 / 1e6, 1) == 1135.5
+    assert round(convnext / 1e6, 1) == 843.4
+
+    parts = document["parts"]
+    assert parts["towers"] == siglip + clip + dinov2 + convnext
+    assert parts["projectors"] == sum(
+        dim * 1024 + 1024 + 1024**2 + 1024 + 2 * 1024 for dim in (1152, 1024, 1536, 5760)
+    )
+    assert parts["query"] == 1024
+    assert parts["newline"] == 4096
+    assert parts["connector"] == 3 * sampler_layer(1024, 1024, 4, 16)
+    assert parts["samplers"] == 10 * sampler_layer(4096, 1024, 4, 16)
+    assert parts["mm_projector"] == 1024 * 4096 + 4096 + 4096**2 + 4096
+    decoder_layer = 2 * 4096**2 + 2 * 4096 * 1024 + 3 * 4096 * 14336 + 2 * 4096
+    assert parts["language_model"] == 32 * decoder_layer + 2 * 128256 * 4096 + 4096
+    assert document["sizes"]["samplers after decoder layers"] == list(range(0, 28, 3))
+    assert document["parameters"] == sum(parts.values())
+
+
+def test_8b_names_towers_preprocessing_and_tokenizer_as_published() -> None:
+    config = preset("8b")
+    assert [spec.grid_side for spec in config.tower_specs] == [24, 24, 24, 96]
+    assert [spec.padding_colour for spec in config.tower_specs] == [
+        (122, 116, 104),
+        (122, 116, 104),
+        (123, 116, 103),
+        (122, 116, 104),
+    ]
+    assert config.tokenizer == "meta-llama/Meta-Llama-3-8B-Instruct"
+
+
+def test_tiny_has_four_kinds_of_towers_with_different_inputs() -> None:
+    config = preset("tiny")
+    models = [spec.timm_model for spec in config.tower_specs]
+    assert len(set(models)) == 4
+    assert len({spec.input_side_px for spec in config.tower_specs}) >= 3
+    assert len({spec.grid_side for spec in config.tower_specs}) >= 2
+    assert PMCCambrian.from_preset("tiny", device="meta").num_parameters() < 3_000_000
+
+
+def test_ids_are_those_of_the_seam_between_data_and_model() -> None:
+    for name in ("tiny", "8b"):
+        assert preset(name).image_token_id == IMAGE_TOKEN_ID
+        assert preset(name).ignore_index == IGNORE_INDEX
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="unknown preset '7b'; known are tiny, 8b"):
+        preset("7b")
+    with pytest.raises(InputError, match="known are tiny, 8b"):
+        models_command.run(["show", "7b"])
+
+
+def test_show_prints_one_document(capsys: pytest.CaptureFixture[str]) -> None:
+    assert models_command.run(["show", "tiny", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["parameters"] == sum(document["parts"].values())
+    assert models_command.run(["show", "tiny"]) == 0
+    assert "tiny-convnext" in capsys.readouterr().out
+
+
+def test_importing_the_package_loads_no_tensor_library() -> None:
+    code = "import sys, models; print('torch' in sys.modules, sorted(models.__all__))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False")
+    assert "PMCCambrianProcessor" in done.stdout
