@@ -1,0 +1,319 @@
+"""DeepLesion: CT key slices with boxes and diameters that radiologists marked.
+
+Owner: NIH Clinical Center (Yan et al.).
+URL: https://nihcc.app.box.com/v/DeepLesion
+Licence: CC BY 4.0.
+Access: open download; nothing is downloaded here.
+Citation: Yan et al., "DeepLesion: automated mining of large-scale lesion annotations and universal
+    lesion detection with deep learning", Journal of Medical Imaging 5 (2018) 036501.
+Expected tree::
+
+    <root>/
+      DL_info.csv                                                 18 columns, one row a lesion
+      Images_png/<patient>_<study>_<series>/<slice, 3 digits>.png 16 bit, HU = value - 32768
+
+Split policy: the owners' `Train_Val_Test` (1, 2, 3); a patient is one group.
+Known (read in 158 real rows, third-party loader): cells with several values are one quoted string;
+    `File_name` 000089_01_01_037.png is the file 000089_01_01/037.png; several rows may share a key
+    slice (where their windows differ, the slice is one image per window); `Slice_range` names neighbours. `Coarse_lesion_type` 1-8,
+    -1 not known. No text. The files hold no orientation; that they are shown in radiological
+    convention is general knowledge and not used.
+Not taken into Records: `Slice_range` and the neighbours' files, `Normalized_lesion_location`,
+    `Possibly_noisy` where it is 0, `Series_ID` beyond the path.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.random import default_rng
+from PIL import Image
+
+from data_modules.phantoms import Lesion, Phantom, design, draw
+from data_modules.reading import csv_rows, licence_of, required_file, valid_record
+from semihvision.core.card import Card
+from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.images import probe_image
+from semihvision.core.record import ImageRef, Label, Record, Region
+
+CARD = Card(
+    name="deeplesion",
+    title="DeepLesion",
+    owner="NIH Clinical Center",
+    url="https://nihcc.app.box.com/v/DeepLesion",
+    licence="CC-BY-4.0",
+    licence_url="https://creativecommons.org/licenses/by/4.0/",
+    access="Open download.",
+    citation="Yan et al., Journal of Medical Imaging 5 (2018) 036501",
+    owners_caption_flag=True,
+    human_text=False,
+    api_clause="CC BY 4.0 sets no rule for hosted models; de-identified patients' images.",
+    redistribution="yes",
+    commercial_use="yes",
+    notes="The licence is the one in the SemiHVision authors' table.",
+)
+
+COLUMNS = (
+    "File_name", "Patient_index", "Study_index", "Series_ID", "Key_slice_index",
+    "Measurement_coordinates", "Bounding_boxes", "Lesion_diameters_Pixel_",
+    "Normalized_lesion_location", "Coarse_lesion_type", "Possibly_noisy", "Slice_range",
+    "Spacing_mm_px_", "Image_size", "DICOM_windows", "Patient_gender", "Patient_age",
+    "Train_Val_Test",
+)  # fmt: skip
+LESION_TYPES = {
+    1: "bone", 2: "abdomen", 3: "mediastinum", 4: "liver", 5: "lung", 6: "kidney",
+    7: "soft tissue", 8: "pelvis",
+}  # fmt: skip
+"""`Coarse_lesion_type` in the owners' words; -1 (not known) gives no label."""
+SPLITS = {"1": "train", "2": "validation", "3": "test"}
+HU_OFFSET = -32768
+
+_BODY_PARTS = {
+    2: "abdomen", 3: "thorax", 4: "abdomen", 5: "thorax", 6: "abdomen", 8: "lower",
+}  # fmt: skip
+"""Body part where the coarse type says it for certain."""
+
+Row = dict[str, str]
+
+
+def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
+    """Yields one record per key slice with all lesions marked on it, in the table's order.
+
+    Args:
+        root: Folder in the owners' layout.
+        refused: Gets rows and slices that cannot be used, with the reason.
+
+    Raises:
+        InputError: The table is missing, or one of its columns is.
+    """
+    slices: dict[str, list[tuple[int, Row]]] = {}
+    table = required_file(root, "DL_info.csv")
+    for line, row in csv_rows(table, COLUMNS, refused):
+        try:
+            _check(row)
+        except InputError as error:
+            refused.add(f"line {line}", reason=str(error), kind=error.kind, file=table.name)
+        else:
+            slices.setdefault(row["File_name"], []).append((line, row))
+    for file_name, rows in slices.items():
+        try:
+            yield _record(root, file_name, [row for _, row in rows])
+        except InputError as error:
+            for line, _ in rows:
+                refused.add(f"line {line}", reason=str(error), kind=error.kind, file=table.name)
+
+
+def image_path(file_name: str) -> str:
+    """Path of a key slice below the root: the last underscore of `File_name` is a slash."""
+    series, _, slice_name = file_name.rpartition("_")
+    if not series:
+        raise InputError(
+            f"File_name {file_name!r}: expected <patient>_<study>_<series>_<slice>.png",
+            kind="invalid_row",
+        )
+    return f"Images_png/{series}/{slice_name}"
+
+
+def _check(row: Row) -> None:
+    """Refuses a row by itself, so that the other lesions of its slice stay."""
+    image_path(row["File_name"])
+    box = _numbers(row, "Bounding_boxes", 4)
+    if not (box[2] > box[0] and box[3] > box[1]):
+        raise InputError("Bounding_boxes: expected x1 > x0 and y1 > y0", kind="invalid_row")
+    _numbers(row, "Measurement_coordinates", 8)
+    _numbers(row, "Spacing_mm_px_", 3)
+    low, high = _numbers(row, "DICOM_windows", 2)
+    if high <= low:
+        raise InputError("DICOM_windows: expected low < high", kind="invalid_row")
+    _numbers(row, "Image_size", 2)
+    if row["Train_Val_Test"] not in SPLITS:
+        found = row["Train_Val_Test"]
+        raise InputError(f"Train_Val_Test {found!r}: expected 1, 2 or 3", kind="invalid_row")
+    if _number(row, "Coarse_lesion_type") not in {-1, *LESION_TYPES}:
+        found = row["Coarse_lesion_type"]
+        raise InputError(f"Coarse_lesion_type {found!r}: expected -1 or 1-8", kind="invalid_row")
+
+
+def _record(root: Path, file_name: str, rows: list[Row]) -> Record:
+    first = rows[0]
+    for column in ("Patient_index", "Train_Val_Test", "Spacing_mm_px_", "Image_size"):
+        if len({row[column] for row in rows}) > 1:
+            raise InputError(
+                f"{file_name}: its rows disagree in {column}", kind="contradicting_rows"
+            )
+    windows = list(dict.fromkeys(row["DICOM_windows"] for row in rows))
+    image_ids = {
+        w: "key slice" + (f", window {n}" if n > 1 else "") for n, w in enumerate(windows, 1)
+    }
+    types = [int(_number(row, "Coarse_lesion_type")) for row in rows]
+    parts = {_BODY_PARTS.get(found, "") for found in types}
+    refused = RefusalLog()
+    record = valid_record(
+        file_name,
+        refused,
+        file="DL_info.csv",
+        record_id=f"deeplesion/{file_name.removesuffix('.png')}",
+        source="deeplesion",
+        split=SPLITS[first["Train_Val_Test"]],
+        group_id=f"patient {first['Patient_index']}",
+        images=tuple(
+            _image(root, file_name, {**first, "DICOM_windows": window}, image_id)
+            for window, image_id in image_ids.items()
+        ),
+        regions=tuple(
+            _region(number, row, image_ids[row["DICOM_windows"]])
+            for number, row in enumerate(rows, start=1)
+        ),
+        labels=tuple(_labels(rows, types)),
+        modality="ct",
+        body_part=parts.pop() if len(parts) == 1 else "",
+        licence=licence_of(CARD),
+    )
+    if record is None:
+        raise InputError(refused.items[0].reason, kind="invalid_record")
+    return record
+
+
+def _image(root: Path, file_name: str, row: Row, image_id: str) -> ImageRef:
+    spacing = _numbers(row, "Spacing_mm_px_", 3)
+    low, high = _numbers(row, "DICOM_windows", 2)
+    path = image_path(file_name)
+    image = probe_image(
+        root,
+        path,
+        image_id=image_id,
+        axis="axial",
+        index=int(_number(row, "Key_slice_index")),
+        rescale_intercept=float(HU_OFFSET),
+        window_center=(low + high) / 2,
+        window_width=high - low,
+        spacing_mm=(spacing[0], spacing[1]),
+    )
+    if not _is_16_bit(root / path):
+        raise InputError(
+            f"{path}: 8-bit image, expected 16 bit (HU = value - 32768); a screen copy cannot be "
+            "windowed",
+            kind="image_format",
+        )
+    if [image.width, image.height] != _numbers(row, "Image_size", 2):
+        raise InputError(
+            f"{path}: {image.width} x {image.height} pixels, Image_size says {row['Image_size']}",
+            kind="image_size",
+        )
+    return image
+
+
+def _is_16_bit(path: Path) -> bool:
+    with Image.open(path) as opened:
+        return opened.mode.startswith("I")
+
+
+def _region(number: int, row: Row, image_id: str) -> Region:
+    x0, y0, x1, y1 = _numbers(row, "Bounding_boxes", 4)
+    points = _numbers(row, "Measurement_coordinates", 8)
+    kind = int(_number(row, "Coarse_lesion_type"))
+    return Region(
+        region_id=f"lesion {number}",
+        image_id=image_id,
+        box_xyxy=(x0, y0, x1, y1),
+        lines_xyxy=(
+            (points[0], points[1], points[2], points[3]),
+            (points[4], points[5], points[6], points[7]),
+        ),
+        label=f"{LESION_TYPES[kind]} lesion" if kind in LESION_TYPES else "lesion",
+        drawn_by="expert",
+    )
+
+
+def _labels(rows: list[Row], types: list[int]) -> Iterator[Label]:
+    for number, (row, kind) in enumerate(zip(rows, types, strict=True), start=1):
+        if kind in LESION_TYPES:
+            yield _label(f"type {number}", "coarse_lesion_type", LESION_TYPES[kind], number)
+        if row["Possibly_noisy"] == "1":
+            yield _label(f"noisy {number}", "possibly_noisy", "1", number)
+    for name, column in (("sex", "Patient_gender"), ("age", "Patient_age")):
+        value = rows[0][column].strip()
+        if value and value.lower() != "nan":
+            yield _label(name, name, value)
+
+
+def _label(label_id: str, name: str, value: str, lesion: int | None = None) -> Label:
+    regions = (f"lesion {lesion}",) if lesion else ()
+    return Label(label_id=label_id, name=name, value=value, system="DeepLesion", region_ids=regions)
+
+
+def _number(row: Row, column: str) -> float:
+    return _numbers(row, column, 1)[0]
+
+
+def _numbers(row: Row, column: str, count: int) -> list[float]:
+    """The numbers of a cell such as ``"1.5, 2"``; finite, and as many as expected."""
+    try:
+        values = [float(part) for part in row[column].split(",")]
+    except ValueError:
+        values = []
+    if len(values) != count or not np.all(np.isfinite(values)):
+        expected = "a number" if count == 1 else f"{count} numbers"
+        raise InputError(f"{column} {row[column]!r}: expected {expected}", kind="invalid_row")
+    return values
+
+
+_TWIN_TYPES = {"liver": 4, "kidneys": 6}
+_TWIN_WINDOW = (-175.0, 275.0)
+_TWIN_SPACING = (0.8, 0.8, 5.0)
+
+
+def write_twin(root: Path, *, cases: int, seed: int) -> None:
+    """Writes CT phantoms in the owners' layout: a key slice with one to three lesions a patient.
+
+    Each key slice has its two neighbours, without text or table rows. Kidney phantoms are drawn
+    coronally (and lie in the axial layout only for its form). Every fifth slice has lesion type -1.
+
+    Args:
+        root: Folder to write to.
+        cases: Number of patients.
+        seed: Decides everything.
+    """
+    random = default_rng([seed, 3])
+    rows: list[list[object]] = []
+    for index, factors in enumerate(design(cases, random, tuple(_TWIN_TYPES))):
+        patient, key = index + 1, int(random.integers(20, 60))
+        folder = root / "Images_png" / f"{patient:06d}_01_01"
+        folder.mkdir(parents=True, exist_ok=True)
+        phantom = draw(factors, [seed, 3, index], size_px=256)
+        for offset in (-1, 0, 1):
+            shown = offset == 0
+            drawn = draw(factors, [seed, 3, index], size_px=256, with_lesions=shown)
+            _save_hu(drawn, folder / f"{key + offset:03d}.png")
+        known = "-1" if index % 5 == 4 else str(_TWIN_TYPES[factors.organ])
+        patient_cells = ("FM"[index % 2], int(random.integers(30, 85)), 1 + min(2, index % 6 // 2))
+        rows += [_row(patient, key, lesion, known, patient_cells) for lesion in phantom.lesions]
+    with (root / "DL_info.csv").open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *rows])
+
+
+def _save_hu(phantom: Phantom, path: Path) -> None:
+    low, high = _TWIN_WINDOW
+    stored = np.rint(phantom.pixels * (high - low) + low) - HU_OFFSET
+    Image.fromarray(stored.astype(np.uint16)).save(path)
+
+
+def _row(
+    patient: int, key: int, lesion: Lesion, known: str, patient_cells: tuple[str, int, int]
+) -> list[object]:
+    x, y = lesion.centre_xy
+    rx, ry = lesion.radii_xy
+    across, down = (x - rx, y, x + rx, y), (x, y - ry, x, y + ry)
+    long, short = (across, down) if rx >= ry else (down, across)
+    place = (x / 256, y / 256, 0.5)
+    return [
+        f"{patient:06d}_01_01_{key:03d}.png", patient, 1, 1, key,
+        _cell(*long, *short), _cell(*lesion.box_xyxy), _cell(2 * max(rx, ry), 2 * min(rx, ry)),
+        _cell(*place), known, 0, f"{key - 1}, {key + 1}",
+        _cell(*_TWIN_SPACING), "256, 256", _cell(*_TWIN_WINDOW), *patient_cells,
+    ]  # fmt: skip
+
+
+def _cell(*values: float) -> str:
+    return ", ".join(f"{value:.6g}" for value in values)
