@@ -26,13 +26,13 @@ def demo_reply(request: ChatRequest) -> Answer:
 
 def _annotation(prompt: str) -> dict[str, Any]:
     """Says again what the section KNOWN of the prompt states about the target."""
-    known = re.findall(r"^- ([a-z ]+): (.+)$", prompt.partition("KNOWN")[2], re.MULTILINE)
+    known = re.findall(r"^- ([a-z ]+): (.+)$", prompt.rpartition("KNOWN")[2], re.MULTILINE)
     caption = "; ".join(f"{name}: {value}" for name, value in known) or "No finding is stated"
     questions = [
         {
             "question": f"Which {name} is stated for this image?",
             "answer": value,
-            "answer_type": "open",
+            "answer_type": "OPEN",
             "image_numbers": [],
         }
         for name, value in known[:3]

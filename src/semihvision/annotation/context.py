@@ -95,8 +95,9 @@ def find_context(
         found += retriever.search(
             text=None, image=image, k=settings.cases, kinds=("case",), exclude_groups=own_group
         )
-    words = " ".join(filter(None, (known.modality, known.organ, *(hit.title for hit in found))))
-    if settings.guidelines and words.strip():
+    place = known.organ or known.body_part
+    words = " ".join([known.modality, place, *(hit.title for hit in found)]).strip()
+    if settings.guidelines and words:
         found += retriever.search(
             text=words,
             image=None,

@@ -44,24 +44,31 @@ class Facts:
 
     Attributes:
         modality: Words for the modality; empty if not known.
-        organ: Organ by a label, else words for the body part; empty if not known.
+        organ: Organ by a label; empty if not known.
+        body_part: Words for the record's body part; empty if not known.
         findings: Findings stated as present.
         absent: Findings stated as absent.
         uncertain: Findings stated as uncertain.
         sides: Sides by a laterality label, ``left``, ``right`` or ``bilateral``. Never from a box
             alone: a picture does not say whether it is in radiological convention.
         regions: Marked regions.
-        others: Name and value of every further label.
+        others: Name, in lower case, and values of every further label.
     """
 
     modality: str = ""
     organ: str = ""
+    body_part: str = ""
     findings: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     uncertain: tuple[str, ...] = ()
     sides: tuple[str, ...] = ()
     regions: tuple[RegionFact, ...] = ()
     others: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is stated about findings, neither present nor absent."""
+        return not (self.findings or self.regions or self.absent or self.uncertain)
 
     def lines(self) -> list[tuple[str, str]]:
         """Name and value of every fact, in a fixed order; what is not known is left out."""
@@ -74,6 +81,7 @@ class Facts:
         named = [
             ("modality", self.modality),
             ("organ", self.organ),
+            ("body part", self.body_part),
             ("finding", ", ".join(self.findings)),
             ("stated absent", ", ".join(self.absent)),
             ("stated uncertain", ", ".join(self.uncertain)),
@@ -94,7 +102,7 @@ def facts(record: Record) -> Facts:
     absent: list[str] = []
     uncertain: list[str] = []
     sides: list[str] = []
-    others: list[tuple[str, str]] = []
+    others: dict[str, list[str]] = {}
     for label in record.labels:
         name = label.name.lower().replace(" ", "_")
         if name in _ORGAN:
@@ -110,16 +118,17 @@ def facts(record: Record) -> Facts:
         elif label.value in _UNCERTAIN:
             uncertain.append(words(label.name))
         elif not _is_demographic(label):
-            others.append((words(label.name), words(label.value)))
+            others.setdefault(words(name), []).append(words(label.value))
     return Facts(
         modality="" if record.modality == "other" else modality,
-        organ=", ".join(dict.fromkeys(organs)) or part,
+        organ=", ".join(dict.fromkeys(organs)),
+        body_part=part,
         findings=tuple(dict.fromkeys(map(words, findings))),
         absent=tuple(dict.fromkeys(absent)),
         uncertain=tuple(dict.fromkeys(uncertain)),
         sides=tuple(dict.fromkeys(sides)),
         regions=_region_facts(record),
-        others=tuple(dict.fromkeys(others)),
+        others=tuple((name, ", ".join(dict.fromkeys(said))) for name, said in others.items()),
     )
 
 

@@ -30,6 +30,7 @@ _SIZE = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"(?<![\w.,-])(\d+(?:\.\d+)?)(?![\w%]|[.,]\d)")
+_IMAGE_NUMBER = re.compile(r"\bimages? \d+(?:(?:,| and) \d+)*", re.IGNORECASE)
 _COUNT_WORDS = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
     "ten": 10, "single": 1, "solitary": 1, "multiple": None, "several": None, "numerous": None,
@@ -126,7 +127,7 @@ def refused_by(gates: Iterable[Gate]) -> list[Gate]:
 def unsupported_claims(text: str, own: Evidence) -> list[str]:
     """Kinds of statement (``side``, ``number``, ``size``) without support in the evidence."""
     sizes = _sizes_mm(text)
-    without_sizes = _SIZE.sub(" ", text)
+    without_sizes = _IMAGE_NUMBER.sub(" ", _SIZE.sub(" ", text))
     sides = set(_sides(text))
     if {"left", "right"} <= own.sides:
         sides.discard("bilateral")

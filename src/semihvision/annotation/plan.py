@@ -5,17 +5,22 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from semihvision.annotation.draft import Task
+from semihvision.annotation.model import ModelProducer
 from semihvision.annotation.paths import choose_path
 from semihvision.annotation.prompts import render
-from semihvision.annotation.settings import AnnotationSettings
+from semihvision.annotation.runner import work_key
+from semihvision.annotation.settings import AnnotationPath, AnnotationSettings
+from semihvision.annotation.store import finished_keys, store_path
 from semihvision.core.card import card
 from semihvision.core.parquet import read_records
 from semihvision.core.policy import Permission, may_send
 from semihvision.core.record import ImageRef, Record
-from semihvision.llm.exchange import LLMSettings, resolve_endpoint
+
+if TYPE_CHECKING:
+    from semihvision.llm.client import LLMClient
 
 _CHARS_PER_TOKEN = 4
 _TILE_PX, _SHORT_SIDE_PX, _TILE_TOKENS, _IMAGE_TOKENS = 512, 768, 170, 85
@@ -39,7 +44,8 @@ class Plan:
         records: Records in the file.
         by_path: Records by annotation path; ``none`` for those no rule matches.
         verdicts: The policy's answer for each source.
-        requests: Requests the policy lets through.
+        requests: Requests that would be sent: those the policy lets through, not yet finished.
+        finished: Records that an earlier run has finished.
         tokens_in: Estimated prompt tokens: four characters a token, and OpenAI's published rule
             for images (85, and 170 for each tile of 512 pixels after fitting the short side into
             768). Other models count differently.
@@ -52,6 +58,7 @@ class Plan:
     by_path: Counter[str] = field(default_factory=Counter)
     verdicts: list[SourceVerdict] = field(default_factory=list)
     requests: int = 0
+    finished: int = 0
     tokens_in: int = 0
     tokens_out_at_most: int = 0
     cost_usd_at_most: float | None = None
@@ -61,8 +68,10 @@ def plan(
     records: Path,
     *,
     settings: AnnotationSettings,
-    llm: LLMSettings | None,
+    client: "LLMClient | None" = None,
     permissions: Sequence[Permission] = (),
+    out: Path | None = None,
+    index_sha256: str = "",
 ) -> Plan:
     """Counts records by path, asks the policy for each source, estimates tokens and cost.
 
@@ -72,28 +81,34 @@ def plan(
     Args:
         records: Parquet file of Records.
         settings: Rules and limits.
-        llm: Model and endpoint; None for the template producer.
+        client: Model and endpoint; None for the template producer.
         permissions: The user's statements.
+        out: Output of the run; work that its store holds already is not counted.
+        index_sha256: Identity of the index of the run.
     """
-    made = Plan(endpoint=resolve_endpoint(llm.base_url) if llm else "")
-    by_source: Counter[str] = Counter()
-    allowed: dict[str, bool] = {}
+    made = Plan(endpoint=client.endpoint if client else "")
+    producer = ModelProducer(client, settings) if client else None
+    done = finished_keys(store_path(out)) if out and client else set()
+    verdicts: dict[str, SourceVerdict] = {}
     for record in read_records(records):
         made.records += 1
-        by_source[record.source] += 1
         path = choose_path(record, settings)
         made.by_path[path or "none"] += 1
-        if record.source not in allowed:
-            verdict = _verdict(record.source, made.endpoint, permissions)
-            allowed[record.source] = verdict.allowed
-            made.verdicts.append(verdict)
-        if path is not None and llm is not None and allowed[record.source]:
-            made.requests += 1
-            made.tokens_in += _tokens(record, settings)
-    made.verdicts = [one._replace(records=by_source[one.source]) for one in made.verdicts]
-    if llm is not None:
-        made.tokens_out_at_most = made.requests * llm.max_tokens
-        made.cost_usd_at_most = llm.cost_usd(made.tokens_in, made.tokens_out_at_most)
+        if record.source not in verdicts:
+            verdicts[record.source] = _verdict(record.source, made.endpoint, permissions)
+        verdict = verdicts[record.source]
+        verdicts[record.source] = verdict._replace(records=verdict.records + 1)
+        if path is None or producer is None or not verdict.allowed:
+            continue
+        if work_key(record, path, producer, index_sha256) in done:
+            made.finished += 1
+            continue
+        made.requests += 1
+        made.tokens_in += _tokens(record, path, settings)
+    made.verdicts = list(verdicts.values())
+    if client is not None:
+        made.tokens_out_at_most = made.requests * client.settings.max_tokens
+        made.cost_usd_at_most = client.settings.cost_usd(made.tokens_in, made.tokens_out_at_most)
     return made
 
 
@@ -104,9 +119,7 @@ def _verdict(source: str, endpoint: str, permissions: Sequence[Permission]) -> S
     return SourceVerdict(source, 0, found.allowed, found.reason)
 
 
-def _tokens(record: Record, settings: AnnotationSettings) -> int:
-    path = choose_path(record, settings)
-    assert path is not None
+def _tokens(record: Record, path: AnnotationPath, settings: AnnotationSettings) -> int:
     images = record.images[: settings.max_images]
     system, user = render(Task(key="", record=record, path=path, images=images), settings)
     characters = len(system) + len(user)

@@ -82,6 +82,14 @@ def annotate(
     return summary
 
 
+def work_key(record: Record, path: AnnotationPath, producer: Producer, index_sha256: str) -> str:
+    """Identity of the work on a record: if none of this changes, it is not done again."""
+    index = index_sha256 if path == "retrieve" else ""
+    prompt = producer.prompt_hash(path, record.source)
+    named = [producer.kind, producer.model, producer.options(), prompt, index]
+    return hash_value([owner_hash(record), path, *named])
+
+
 class _Run:
     """Turns records into tasks for one producer."""
 
@@ -99,12 +107,9 @@ class _Run:
         self._retriever = retriever
 
     def key(self, record: Record, path: AnnotationPath) -> str:
-        """Identity of the work on a record: if none of this changes, it is not done again."""
-        index = self._retriever.sha256 if self._retriever and path == "retrieve" else ""
-        producer = self.producer
-        prompt = producer.prompt_hash(path, record.source)
-        named = [producer.kind, producer.model, producer.options(), prompt, index]
-        return hash_value([owner_hash(record), path, *named])
+        """See `work_key`."""
+        index = self._retriever.sha256 if self._retriever else ""
+        return work_key(record, path, self.producer, index)
 
     def unfinished(
         self, records: Iterator[Record], store: DraftStore, summary: Summary

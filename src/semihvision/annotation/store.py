@@ -9,7 +9,7 @@ which are data: treat it like the records.
 import fcntl
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -64,6 +64,9 @@ class DraftStore:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # Back to one file. A reader that is just looking in prevents that, which does no harm.
+        with suppress(sqlite3.OperationalError):
+            self._database.execute("PRAGMA journal_mode=DELETE")
         self._database.close()
         self._lock.close()
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from semihvision.annotation.draft import Draft
@@ -84,4 +84,9 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
-        return {**asdict(self), "share_percent": self.share()}
+        plain = {
+            name: dict(value) if isinstance(value, Counter) else value
+            for name, value in vars(self).items()
+        }
+        plain["gates"] = {name: dict(counts) for name, counts in self.gates.items()}
+        return {**plain, "share_percent": self.share()}

@@ -69,6 +69,15 @@ class TemplateProducer:
         texts = human_texts(task.record, self._settings) if task.path == "rewrite" else []
         caption = _from_texts(known, texts) if texts else _Caption(_described(known), "en", ())
         questions = _text_questions(texts, shown) + _fact_questions(known, shown)
+        if not texts and known.silent:
+            questions.append(
+                DraftQA(
+                    question="Is a finding stated for this image?",
+                    answer="no",
+                    answer_type="CLOSED",
+                    image_ids=shown,
+                )
+            )
         return Draft(
             key=task.key,
             record_id=task.record.record_id,
@@ -124,17 +133,18 @@ def _described(known: Facts) -> str:
         sentences.append(f"Stated as absent: {', '.join(known.absent)}.")
     if known.uncertain:
         sentences.append(f"Stated as uncertain: {', '.join(known.uncertain)}.")
-    if not (known.findings or known.regions or known.absent or known.uncertain):
+    if known.silent:
         sentences.append("No finding is stated.")
     return " ".join(sentences)
 
 
 def _lead(known: Facts) -> str:
-    if known.modality and known.organ:
-        return f"{known.modality} of the {known.organ}."
+    place = known.organ or known.body_part
+    if known.modality and place:
+        return f"{known.modality} of the {place}."
     if known.modality:
         return f"{known.modality} image."
-    return f"Image of the {known.organ}." if known.organ else ""
+    return f"Image of the {place}." if place else ""
 
 
 def _count_sentence(regions: tuple[RegionFact, ...]) -> str:
@@ -162,7 +172,9 @@ def _fact_questions(known: Facts, shown: tuple[str, ...]) -> list[DraftQA]:
     if known.modality:
         asked.append(("Which imaging modality is this?", known.modality, "OPEN"))
     if known.organ:
-        asked.append(("Which part of the body is shown?", known.organ, "OPEN"))
+        asked.append(("Which organ is shown?", known.organ, "OPEN"))
+    elif known.body_part:
+        asked.append(("Which part of the body is shown?", known.body_part, "OPEN"))
     if known.findings:
         asked.append(("Which finding is stated?", ", ".join(known.findings), "OPEN"))
     if known.regions:
@@ -174,8 +186,6 @@ def _fact_questions(known: Facts, shown: tuple[str, ...]) -> list[DraftQA]:
         asked.append(("How large is the marked box?", size, "OPEN"))
     asked += [(f"Which {name} is stated?", value, "OPEN") for name, value in known.others]
     asked += [(f"Is {name} stated as absent?", "yes", "CLOSED") for name in known.absent]
-    if not (known.findings or known.regions or known.absent or known.uncertain):
-        asked.append(("Is a finding stated for this image?", "no", "CLOSED"))
     return [
         DraftQA(question=question, answer=answer, answer_type=answer_type, image_ids=shown)
         for question, answer, answer_type in asked

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -49,6 +50,25 @@ def dispatch(
         sys.stdout.write(usage)
         return 0
     raise InputError(f"expected one of: {', '.join(verbs)}\n\n{usage}")
+
+
+def source_roots(values: list[str]) -> dict[str, Path]:
+    """``SOURCE=DIR`` pairs of ``--root`` as a mapping.
+
+    Raises:
+        InputError: Not such a pair, a source given twice, or no such folder.
+    """
+    roots: dict[str, Path] = {}
+    for value in values:
+        source, equals, folder = value.partition("=")
+        if not equals or not source or not folder:
+            raise InputError(f"--root {value!r}: expected SOURCE=DIR")
+        if source in roots:
+            raise InputError(f"--root {value!r}: {source} already has {roots[source]}")
+        if not Path(folder).is_dir():
+            raise InputError(f"--root {value!r}: no such folder")
+        roots[source] = Path(folder)
+    return roots
 
 
 def plain(namespace: Namespace) -> dict[str, Any]:

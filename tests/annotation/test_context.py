@@ -1,0 +1,49 @@
+from annotation_records import ListRetriever, bare, case_hit, guideline_hit
+from PIL import Image
+
+from semihvision.annotation.context import find_context
+from semihvision.annotation.settings import AnnotationSettings
+
+IMAGE = Image.new("RGB", (8, 8))
+
+
+def test_cases_come_by_image_and_guidelines_by_their_titles() -> None:
+    retriever = ListRetriever([case_hit(), guideline_hit()])
+    settings = AnnotationSettings(cases=2, guidelines=1)
+    items, withheld = find_context(bare("a"), IMAGE, retriever, settings, lambda source: True)
+    assert [item.ref for item in items] == ["eurorad/9", "demo/1#1"]
+    assert withheld == ()
+    by_image, by_words = retriever.queries
+    assert (by_image["image"], by_image["kinds"], by_image["k"]) == (IMAGE, ("case",), 2)
+    assert by_words["kinds"] == ("guideline",)
+    assert by_words["text"] == "CT abdomen Renal mass"
+
+
+def test_the_own_group_is_never_found() -> None:
+    record = bare("a")
+    retriever = ListRetriever([case_hit(group_id=record.group_id), case_hit(ref="eurorad/2")])
+    items, _ = find_context(record, IMAGE, retriever, AnnotationSettings(), lambda source: True)
+    assert [item.ref for item in items] == ["eurorad/2"]
+
+
+def test_what_the_producer_may_not_have_is_withheld_and_counted() -> None:
+    retriever = ListRetriever([case_hit(), case_hit(ref="mimic_cxr/1", source="mimic_cxr")])
+    items, withheld = find_context(
+        bare("a"), IMAGE, retriever, AnnotationSettings(), lambda source: source != "mimic_cxr"
+    )
+    assert [item.ref for item in items] == ["eurorad/9"]
+    assert withheld == ("mimic_cxr",)
+
+
+def test_published_guidelines_have_a_card_own_ones_need_none() -> None:
+    retriever = ListRetriever([guideline_hit(), guideline_hit(ref="who/1#1", source="who")])
+    settings = AnnotationSettings(cases=0, guidelines=2)
+    items, _ = find_context(bare("a"), IMAGE, retriever, settings, lambda source: True)
+    assert [item.source for item in items] == ["", "open_guidelines"]
+
+
+def test_nothing_is_looked_up_that_was_not_asked_for() -> None:
+    retriever = ListRetriever([case_hit(), guideline_hit()])
+    none = AnnotationSettings(cases=0, guidelines=0)
+    assert find_context(bare("a"), IMAGE, retriever, none, lambda source: True) == ((), ())
+    assert retriever.queries == []
