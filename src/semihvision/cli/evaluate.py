@@ -31,9 +31,11 @@ def run(argv: list[str]) -> int:
     parsed = made.parse_args(argv)
     config, arguments = plain(parsed), made.instantiate(parsed)
     as_json = config.pop("json")
-    tasks = [load_task(name, Path(root)) for name, root in arguments.benchmarks.items()]
-    if not tasks:
+    if bool(arguments.model) == bool(arguments.llm):
+        raise InputError("expected either model (a folder) or llm (a model's name at an endpoint)")
+    if not arguments.benchmarks:
         raise InputError(f"benchmarks: expected name: folder; names: {', '.join(TASKS)}")
+    tasks = [load_task(name, Path(root)) for name, root in arguments.benchmarks.items()]
     answerer = _answerer(arguments)
     tags = {name: str(value) for name, value in answerer.identity.items()}
     name = arguments.run_name or Path(arguments.model or arguments.llm).name
@@ -52,6 +54,9 @@ def run(argv: list[str]) -> int:
         print_json(document)
     else:
         _print_scores(evaluations)
+    for task in tasks:
+        for item in task.refused.items:
+            stderr.print(f"refused: {item.file}: {item.item}: {item.reason}", markup=False)
     _say_where(tracked, evaluations)
     complete = not any(task.refused.items for task in tasks) and not any(
         one.reasons for one in evaluations
@@ -78,8 +83,6 @@ def _parser() -> Any:
 
 
 def _answerer(arguments: Any) -> Answerer:
-    if bool(arguments.model) == bool(arguments.llm):
-        raise InputError("expected either model (a folder) or llm (a model name at an endpoint)")
     if arguments.model:
         from evaluation.local_model import LocalAnswerer
 
