@@ -24,6 +24,19 @@ def test_boxes_are_measured_where_spacing_is_known() -> None:
     assert facts(with_regions("a", 1, images=(sagittal,))).regions[0].size_mm is None
 
 
+def test_measured_diameters_come_before_the_box() -> None:
+    one = with_regions("a", 1)
+    lines = ((0.0, 0.0, 18.0, 24.0), (0.0, 10.0, 8.0, 10.0))
+    region = one.regions[0].model_copy(update={"lines_xyxy": lines})
+    assert facts(with_regions("a", 1, regions=(region,))).regions[0].size_mm == (15.0, 4.0)
+
+
+def test_a_coarse_lesion_type_is_a_place() -> None:
+    """Source: DeepLesion's types are bone, abdomen, liver, ... (formats.md, section 1)."""
+    known = facts(record("a", labels=(label("coarse_lesion_type", "liver"),)))
+    assert (known.sites, known.findings, known.organ) == (("liver",), (), "")
+
+
 def test_tables_of_findings_are_read_by_value() -> None:
     labels = (
         label("Pleural Effusion", "1"),

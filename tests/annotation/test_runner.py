@@ -389,7 +389,7 @@ def test_a_missing_image_is_refused_and_the_rest_goes_on(bench: MakeBench) -> No
     (made.roots["eurorad"] / "b.png").unlink()
     (made.roots["folder"] / "c.png").write_bytes(b"no image")
     summary = made.run()
-    assert (summary.refused, summary.annotated) == ({"image": 2}, 1)
+    assert (summary.refused, summary.annotated) == ({"missing_image": 1, "unreadable_image": 1}, 1)
     assert "b.png: no such image" in made.refused()["eurorad/b"]["reason"]
     assert "c.png: unreadable" in made.refused()["folder/c"]["reason"]
 

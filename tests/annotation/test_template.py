@@ -43,7 +43,9 @@ def answers(one: Record) -> dict[str, str]:
 _words = st.sampled_from(["liver cyst", "Nodule", "T2_lesion", "mass of 3 lobes", "left adrenal"])
 _labels = st.lists(
     st.tuples(
-        st.sampled_from(["organ", "finding", "laterality", "Pneumonia", "size", "count"]),
+        st.sampled_from(
+            ["organ", "finding", "coarse_lesion_type", "laterality", "Pneumonia", "size", "count"]
+        ),
         st.sampled_from(["1", "0", "-1", "R", "left", "12 mm", "two", "large", "Focal_mass"]),
     ),
     max_size=5,
@@ -109,7 +111,7 @@ def test_regions_and_labels_are_put_into_words() -> None:
     one = with_regions("a", 2, "R")
     assert drafted(one).caption == (
         "CT of the liver. 2 marked regions. Stated finding: liver lesion. Side: right. "
-        "Size of the marked box: 10 x 5 mm; 10 x 5 mm."
+        "Size of what is marked: 10 x 5 mm; 10 x 5 mm."
     )
     assert answers(one) == {
         "Which imaging modality is this?": "CT",
@@ -123,7 +125,7 @@ def test_regions_and_labels_are_put_into_words() -> None:
 def test_no_side_without_a_label_and_no_size_of_several_boxes() -> None:
     asked = answers(with_regions("a", 1))
     assert "On which side is the finding?" not in asked
-    assert asked["How large is the marked box?"] == "10 x 5 mm"
+    assert asked["How large is the marked region?"] == "10 x 5 mm"
     assert not {"left", "right"} & set(drafted(with_regions("a", 1)).caption.lower().split())
 
 

@@ -74,7 +74,7 @@ def with_regions(name: str, count: int = 2, side: str = "", **changes: Any) -> R
     labels = [Label(label_id="organ", name="organ", value="liver", system="owner")]
     if side:
         labels.append(Label(label_id="side", name="laterality", value=side, system="owner"))
-    return record(name, regions=regions, labels=tuple(labels), **changes)
+    return record(name, **{"regions": regions, "labels": tuple(labels), **changes})
 
 
 def bare(name: str, **changes: Any) -> Record:

@@ -1,9 +1,10 @@
 """What a record itself states: the only ground for templates, prompts and the support gate."""
 
+import math
 import re
 from dataclasses import dataclass
 
-from semihvision.core.record import ImageRef, Label, Record
+from semihvision.core.record import ImageRef, Label, Record, Region
 
 MODALITY_WORDS = {
     "xray": "X-ray", "dsa": "DSA", "ct": "CT", "mr": "MRI", "pet_spect": "PET/SPECT",
@@ -15,8 +16,10 @@ BODY_PART_WORDS = {
     "head_neck": "head and neck", "upper": "upper body", "lower": "lower body", "other": "",
 }  # fmt: skip
 
-_ORGAN = {"organ", "anatomy", "location", "site", "body_part", "bodypart", "lesion_location"}
-_FINDING = {"finding", "lesion", "lesion_type", "coarse_lesion_type", "category", "diagnosis"}
+_ORGAN = {"organ", "anatomy", "location", "site", "body_part", "bodypart"}
+_FINDING = {"finding", "lesion", "lesion_type", "category", "diagnosis"}
+_LESION_SITE = {"coarse_lesion_type", "lesion_location", "lesion_site"}
+"""DeepLesion's coarse type says where a lesion is (liver, bone, ...), not what it is."""
 _SIDE = {"laterality", "side"}
 _PRESENT, _ABSENT, _UNCERTAIN = {"1", "1.0", "present"}, {"0", "0.0", "absent"}, {"-1", "-1.0"}
 
@@ -28,7 +31,8 @@ class RegionFact:
     Attributes:
         label: Owner's word for what is marked; may be empty.
         image_number: Its image, counted from 1 in the record's order.
-        size_mm: Width and height of its box in millimetres; None where spacing is not known.
+        size_mm: The first two measured diameters, else width and height of the box, in
+            millimetres; None where spacing is not known.
         box_xyxy: Box in pixels; None if there is only a mask.
     """
 
@@ -46,6 +50,7 @@ class Facts:
         modality: Words for the modality; empty if not known.
         organ: Organ by a label; empty if not known.
         body_part: Words for the record's body part; empty if not known.
+        sites: Where lesions are, by a label.
         findings: Findings stated as present.
         absent: Findings stated as absent.
         uncertain: Findings stated as uncertain.
@@ -58,6 +63,7 @@ class Facts:
     modality: str = ""
     organ: str = ""
     body_part: str = ""
+    sites: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     uncertain: tuple[str, ...] = ()
@@ -68,7 +74,7 @@ class Facts:
     @property
     def silent(self) -> bool:
         """Whether nothing is stated about findings, neither present nor absent."""
-        return not (self.findings or self.regions or self.absent or self.uncertain)
+        return not (self.findings or self.sites or self.regions or self.absent or self.uncertain)
 
     def lines(self) -> list[tuple[str, str]]:
         """Name and value of every fact, in a fixed order; what is not known is left out."""
@@ -82,6 +88,7 @@ class Facts:
             ("modality", self.modality),
             ("organ", self.organ),
             ("body part", self.body_part),
+            ("site of the lesion", ", ".join(self.sites)),
             ("finding", ", ".join(self.findings)),
             ("stated absent", ", ".join(self.absent)),
             ("stated uncertain", ", ".join(self.uncertain)),
@@ -98,6 +105,7 @@ def facts(record: Record) -> Facts:
     modality = MODALITY_WORDS.get(record.modality, words(record.modality))
     part = BODY_PART_WORDS.get(record.body_part, words(record.body_part))
     organs: list[str] = []
+    sites: list[str] = []
     findings: list[str] = [region.label for region in record.regions if region.label]
     absent: list[str] = []
     uncertain: list[str] = []
@@ -107,6 +115,8 @@ def facts(record: Record) -> Facts:
         name = label.name.lower().replace(" ", "_")
         if name in _ORGAN:
             organs.append(words(label.value))
+        elif name in _LESION_SITE:
+            sites.append(words(label.value))
         elif name in _SIDE:
             sides.extend(side_words(label.value))
         elif name in _FINDING:
@@ -123,6 +133,7 @@ def facts(record: Record) -> Facts:
         modality="" if record.modality == "other" else modality,
         organ=", ".join(dict.fromkeys(organs)),
         body_part=part,
+        sites=tuple(dict.fromkeys(sites)),
         findings=tuple(dict.fromkeys(map(words, findings))),
         absent=tuple(dict.fromkeys(absent)),
         uncertain=tuple(dict.fromkeys(uncertain)),
@@ -161,21 +172,28 @@ def _region_facts(record: Record) -> tuple[RegionFact, ...]:
         RegionFact(
             label=words(region.label),
             image_number=numbers[region.image_id],
-            size_mm=_size_mm(record.image(region.image_id), region.box_xyxy),
+            size_mm=_size_mm(record.image(region.image_id), region),
             box_xyxy=region.box_xyxy,
         )
         for region in record.regions
     )
 
 
-def _size_mm(
-    image: ImageRef, box: tuple[float, float, float, float] | None
-) -> tuple[float, float] | None:
+def _size_mm(image: ImageRef, region: Region) -> tuple[float, float] | None:
     # On another axis than the axial one, spacing (x, y) does not belong to columns and rows.
-    if box is None or len(image.spacing_mm) < 2 or image.axis not in ("", "axial"):
+    if len(image.spacing_mm) < 2 or image.axis not in ("", "axial"):
         return None
-    width, height = box[2] - box[0], box[3] - box[1]
-    return (width * image.spacing_mm[0], height * image.spacing_mm[1])
+    across, down = image.spacing_mm[0], image.spacing_mm[1]
+    if len(region.lines_xyxy) >= 2:
+        first, second = (
+            math.hypot((x1 - x0) * across, (y1 - y0) * down)
+            for x0, y0, x1, y1 in region.lines_xyxy[:2]
+        )
+        return (first, second)
+    if region.box_xyxy is None:
+        return None
+    x0, y0, x1, y1 = region.box_xyxy
+    return ((x1 - x0) * across, (y1 - y0) * down)
 
 
 def _box(fact: RegionFact) -> str:

@@ -59,7 +59,7 @@ class ModelProducer:
                 try:
                     request = self._request(task)
                 except InputError as error:
-                    on_draft(self._draft(task, failure="image", reason=str(error)))
+                    on_draft(self._draft(task, failure=error.kind, reason=str(error)))
                     continue
                 waiting[task.key] = task
                 yield request

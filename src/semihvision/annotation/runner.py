@@ -166,7 +166,7 @@ class _Run:
         try:
             image = read_image(self._root(record), record.images[0])
         except InputError as error:
-            raise _UnusableRecordError("image", str(error)) from None
+            raise _UnusableRecordError(error.kind, str(error)) from None
         return find_context(record, image, self._retriever, self.settings, self.producer.may_use)
 
     def _root(self, record: Record) -> Path:

@@ -121,13 +121,15 @@ def _described(known: Facts) -> str:
     sentences = [_lead(known) or "Medical image."]
     if known.regions:
         sentences.append(_count_sentence(known.regions))
+    if known.sites:
+        sentences.append(f"Site of the lesion: {', '.join(known.sites)}.")
     if known.findings:
         sentences.append(f"Stated finding: {', '.join(known.findings)}.")
     if known.sides:
         sentences.append(f"Side: {' and '.join(known.sides)}.")
     sizes = [size_words(region.size_mm) for region in known.regions if region.size_mm]
     if sizes:
-        sentences.append(f"Size of the marked box: {'; '.join(sizes)}.")
+        sentences.append(f"Size of what is marked: {'; '.join(sizes)}.")
     sentences += [f"{name.capitalize()}: {value}." for name, value in known.others]
     if known.absent:
         sentences.append(f"Stated as absent: {', '.join(known.absent)}.")
@@ -175,6 +177,8 @@ def _fact_questions(known: Facts, shown: tuple[str, ...]) -> list[DraftQA]:
         asked.append(("Which organ is shown?", known.organ, "OPEN"))
     elif known.body_part:
         asked.append(("Which part of the body is shown?", known.body_part, "OPEN"))
+    if known.sites:
+        asked.append(("Where is the lesion?", ", ".join(known.sites), "OPEN"))
     if known.findings:
         asked.append(("Which finding is stated?", ", ".join(known.findings), "OPEN"))
     if known.regions:
@@ -183,7 +187,7 @@ def _fact_questions(known: Facts, shown: tuple[str, ...]) -> list[DraftQA]:
         asked.append(("On which side is the finding?", known.sides[0], "OPEN"))
     if len(known.regions) == 1 and known.regions[0].size_mm:
         size = size_words(known.regions[0].size_mm)
-        asked.append(("How large is the marked box?", size, "OPEN"))
+        asked.append(("How large is the marked region?", size, "OPEN"))
     asked += [(f"Which {name} is stated?", value, "OPEN") for name, value in known.others]
     asked += [(f"Is {name} stated as absent?", "yes", "CLOSED") for name in known.absent]
     return [
