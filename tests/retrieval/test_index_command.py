@@ -48,7 +48,7 @@ def test_refused_images_give_exit_code_3(
 ) -> None:
     (tmp_path / "images" / "5.png").unlink()
     assert main([*build_arguments, "--json"]) == 3
-    assert json.loads(capsys.readouterr().out)["refused"] == {"unreadable_image": 1}
+    assert json.loads(capsys.readouterr().out)["refused"] == {"missing_image": 1}
     assert (tmp_path / "index" / "refused.jsonl").is_file()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from semihvision.core.errors import InputError
-from semihvision.core.record import Provenance, Record, Region, Text
+from semihvision.core.record import Label, Provenance, Record, Region, Text
 from semihvision.retrieval.build import build_index
 from semihvision.retrieval.cases import case_item, case_text
 from semihvision.retrieval.embedders import Vectors, unit_rows
@@ -183,7 +183,7 @@ def test_unreadable_and_repeated_things_are_refused_and_counted(
     (own_root / "4.png").unlink()
     out = tmp_path / "index"
     report = build_index(out, records=[*records, records[0]], roots={"demo": own_root})
-    assert report.refused == {"unreadable_image": 2, "repeated_case": 1}
+    assert report.refused == {"unreadable_image": 1, "missing_image": 1, "repeated_case": 1}
     assert report.vectors == {"case_images": 4, "case_texts": 6}
     lines = (out / "refused.jsonl").read_text().splitlines()
     assert [json.loads(line)["item"] for line in lines] == ["demo/3#i0", "demo/4#i0", "demo/0"]
@@ -194,7 +194,9 @@ def test_unreadable_and_repeated_things_are_refused_and_counted(
 
 def test_case_text_is_what_the_record_says_now(make_record: Make) -> None:
     record = make_record(0, organ="abdomen", lesion="cyst", text="First wording.")
+    sex = Label(label_id="l1", name="sex", value="F", system="demo")
     edited = record.edited(
+        labels=(*record.labels, sex),
         regions=(Region(region_id="r0", image_id="i0", box_xyxy=(1, 1, 9, 9), label="lesion"),),
         texts=(
             *record.texts,
@@ -219,5 +221,6 @@ def test_case_text_is_what_the_record_says_now(make_record: Make) -> None:
         "Marked: lesion.",
         "Second wording.",
     ]
+    assert case_item(edited).title == "ct, abdomen, lesion"
     assert ("demo/lesion_type", "cyst") in case_item(edited).labels
     assert ("body_part", "abdomen") in case_item(edited).labels

@@ -181,7 +181,7 @@ class _Collection:
                 image = read_image(self.roots[record.source], ref)
             except InputError as error:
                 name = f"{record.record_id}#{ref.image_id}"
-                self.refused.add(name, reason=str(error), kind="unreadable_image")
+                self.refused.add(name, reason=str(error), kind=error.kind)
                 continue
             self._waiting.append(image)
             self._image_items.append(len(self.items) - 1)
