@@ -15,9 +15,10 @@ Expected tree::
 Split policy: the owners' `Train_Val_Test` (1, 2, 3); a patient is one group.
 Known (read in 158 real rows, third-party loader): cells with several values are one quoted string;
     `File_name` 000089_01_01_037.png is the file 000089_01_01/037.png; several rows may share a key
-    slice (where their windows differ, the slice is one image per window); `Slice_range` names neighbours. `Coarse_lesion_type` 1-8,
-    -1 not known. No text. The files hold no orientation; that they are shown in radiological
-    convention is general knowledge and not used.
+    slice (where their windows differ, the slice is one image per window); `Slice_range` names
+    neighbours; `Coarse_lesion_type` 1-8, -1 not known, as in all training rows that were read. No
+    text. The files hold no orientation; that they are shown in radiological convention is general
+    knowledge and not used.
 Not taken into Records: `Slice_range` and the neighbours' files, `Normalized_lesion_location`,
     `Possibly_noisy` where it is 0, `Series_ID` beyond the path.
 """
@@ -267,8 +268,9 @@ _TWIN_SPACING = (0.8, 0.8, 5.0)
 def write_twin(root: Path, *, cases: int, seed: int) -> None:
     """Writes CT phantoms in the owners' layout: a key slice with one to three lesions a patient.
 
-    Each key slice has its two neighbours, without text or table rows. Kidney phantoms are drawn
-    coronally (and lie in the axial layout only for its form). Every fifth slice has lesion type -1.
+    Beside each key slice lie its two neighbours, without the lesions. Every fifth slice has lesion
+    type -1; in the real table all training rows have it. Kidneys are drawn coronally, although the
+    layout is that of axial slices.
 
     Args:
         root: Folder to write to.
@@ -282,10 +284,10 @@ def write_twin(root: Path, *, cases: int, seed: int) -> None:
         folder = root / "Images_png" / f"{patient:06d}_01_01"
         folder.mkdir(parents=True, exist_ok=True)
         phantom = draw(factors, [seed, 3, index], size_px=256)
+        empty = draw(factors, [seed, 3, index], size_px=256, with_lesions=False)
         for offset in (-1, 0, 1):
-            shown = offset == 0
-            drawn = draw(factors, [seed, 3, index], size_px=256, with_lesions=shown)
-            _save_hu(drawn, folder / f"{key + offset:03d}.png")
+            path = folder / f"{key + offset:03d}.png"
+            _save_hu(phantom if offset == 0 else empty, path)
         known = "-1" if index % 5 == 4 else str(_TWIN_TYPES[factors.organ])
         patient_cells = ("FM"[index % 2], int(random.integers(30, 85)), 1 + min(2, index % 6 // 2))
         rows += [_row(patient, key, lesion, known, patient_cells) for lesion in phantom.lesions]

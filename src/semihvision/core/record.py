@@ -32,7 +32,7 @@ BODY_PARTS = ("head_neck", "thorax", "abdomen", "extremity", "upper", "lower", "
 """Closed list of body parts: the 7 classes of the authors' triage script (paper.md 1.4)."""
 
 TEXT_KINDS = (
-    "caption", "report", "findings", "impression", "history", "discussion", "diagnosis",
+    "title", "caption", "report", "findings", "impression", "history", "discussion", "diagnosis",
     "guideline", "context",
 )  # fmt: skip
 """Closed list of text kinds. `context` is text about the image from its article or video."""

@@ -1,0 +1,222 @@
+"""Eurorad: peer-reviewed teaching cases with history, findings, discussion and several images.
+
+Owner: European Society of Radiology and the cases' authors.
+URL: https://eurorad.org
+Licence: CC BY 4.0 for cases published from 6 July 2015 on; older ones need their authors'
+    permission and are refused.
+Access: cases are read at https://eurorad.org/case/<CaseID>; nothing is downloaded here.
+Citation: each case by its authors, title and CaseID.
+Expected tree (this project's own input form; the structure of a dump is not known)::
+
+    <root>/
+      cases.jsonl     one case a line: {case_id, date, title, clinical_history, imaging_findings,
+                      discussion, diagnosis, images: [{file, caption}]}; date is YYYY-MM-DD; texts
+                      may be empty; caption may be absent
+      <file>          path below the root, PNG or JPEG
+
+Split policy: the owner gives no split; one case is one group.
+Known: the licence's date rule; the authors of SemiHVision used clinical history, imaging findings,
+    discussion and images. A case without a date is refused, for its terms cannot be known.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from numpy.random import default_rng
+
+from data_modules.phantom_anatomy import ORGANS
+from data_modules.phantom_words import MODALITY_WORDS, lesions, other_side, sentence
+from data_modules.phantoms import Factors, design, draw
+from data_modules.reading import OWNER, jsonl_rows, licence_of, required_file, valid_record
+from semihvision.core.card import Card
+from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.images import probe_image
+from semihvision.core.record import ImageRef, Record, Text
+
+FIRST_OPEN_DAY = date(2015, 7, 6)
+
+CARD = Card(
+    name="eurorad",
+    title="Eurorad",
+    owner="European Society of Radiology and the cases' authors",
+    url="https://eurorad.org",
+    licence="CC-BY-4.0",
+    licence_url="https://creativecommons.org/licenses/by/4.0/",
+    access="Cases are read at eurorad.org/case/<CaseID>; bring your own copies.",
+    citation="Each case by its authors, title and CaseID",
+    owners_caption_flag=True,
+    human_text=True,
+    api_clause="CC BY 4.0 sets no rule for hosted models; it covers cases from 6 July 2015 on.",
+    redistribution="yes",
+    commercial_use="yes",
+    earliest_date=FIRST_OPEN_DAY,
+    notes=(
+        "Cases before 6 July 2015 need their authors' permission. The version of CC BY is the one "
+        "in the SemiHVision authors' table. The structure of a dump is not known."
+    ),
+)
+
+TEXT_FIELDS = {
+    "title": "title",
+    "clinical_history": "history",
+    "imaging_findings": "findings",
+    "discussion": "discussion",
+    "diagnosis": "diagnosis",
+}
+"""Field of a case -> text kind."""
+
+
+def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
+    """Yields one record per case.
+
+    An unusable image is refused by itself; the case goes on with its texts and other images.
+
+    Args:
+        root: Folder with `cases.jsonl`.
+        refused: Gets cases and images that cannot be used, with the reason.
+
+    Raises:
+        InputError: There is no `cases.jsonl`.
+    """
+    table = required_file(root, "cases.jsonl")
+    seen: set[str] = set()
+    for line, row in jsonl_rows(table, refused):
+        case_id = str(row.get("case_id", "")).strip()
+        item = f"case {case_id}" if case_id else f"line {line}"
+        try:
+            _check(row)
+            if case_id in seen:
+                raise InputError("this case_id was already used", kind="repeated_id")
+            images, texts = _parts(root, row, item, refused)
+        except InputError as error:
+            refused.add(item, reason=str(error), kind=error.kind, file=table.name)
+            continue
+        seen.add(case_id)
+        record = valid_record(
+            item,
+            refused,
+            file=table.name,
+            record_id=f"eurorad/{case_id}",
+            source="eurorad",
+            group_id=f"case {case_id}",
+            images=tuple(images),
+            texts=tuple(texts),
+            provenance=(OWNER,),
+            licence=licence_of(CARD),
+        )
+        if record is not None:
+            yield record
+
+
+def _check(row: dict[str, Any]) -> None:
+    """Refuses a case whose form or date does not allow its use."""
+    if not str(row.get("case_id") or "").strip():
+        raise InputError("no case_id", kind="invalid_row")
+    for name in TEXT_FIELDS:
+        if not isinstance(row.get(name, ""), str):
+            raise InputError(f"{name}: expected a text", kind="invalid_row")
+    images = row.get("images", [])
+    if not isinstance(images, list) or not all(
+        isinstance(image, dict)
+        and isinstance(image.get("file"), str)
+        and isinstance(image.get("caption", ""), str)
+        for image in images
+    ):
+        raise InputError("images: expected a list of {file, caption}", kind="invalid_row")
+    published = row.get("date")
+    if not published:
+        raise InputError("no date, so its licence is not known", kind="no_date")
+    try:
+        day = date.fromisoformat(str(published))
+    except ValueError:
+        raise InputError("date: expected YYYY-MM-DD", kind="no_date") from None
+    if day < FIRST_OPEN_DAY:
+        raise InputError(
+            f"published on {day}, before {FIRST_OPEN_DAY}: needs its author's permission",
+            kind="too_old",
+        )
+
+
+def _parts(
+    root: Path, row: dict[str, Any], item: str, refused: RefusalLog
+) -> tuple[list[ImageRef], list[Text]]:
+    origin = OWNER.provenance_id
+    texts = [
+        Text(text_id=field, kind=kind, text=row[field].strip(), provenance_id=origin)
+        for field, kind in TEXT_FIELDS.items()
+        if row.get(field, "").strip()
+    ]
+    images: list[ImageRef] = []
+    for number, entry in enumerate(row.get("images", []), start=1):
+        try:
+            image = probe_image(root, entry["file"], image_id=f"image {number}")
+        except InputError as error:
+            name = f"{item}, image {number}"
+            refused.add(name, reason=str(error), kind=error.kind, file="cases.jsonl")
+            continue
+        images.append(image)
+        if entry.get("caption", "").strip():
+            texts.append(
+                Text(
+                    text_id=f"caption {number}",
+                    kind="caption",
+                    text=entry["caption"].strip(),
+                    image_ids=(image.image_id,),
+                    provenance_id=origin,
+                )
+            )
+    return images, texts
+
+
+def write_twin(root: Path, *, cases: int, seed: int) -> None:
+    """Writes cases about phantoms, one to three images each, dated from 2016 on.
+
+    Args:
+        root: Folder to write to.
+        cases: Number of cases.
+        seed: Decides everything.
+    """
+    random = default_rng([seed, 4])
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    lines = []
+    for index, factors in enumerate(design(cases, random)):
+        case_id = 90001 + index
+        images = []
+        for view in range(1 + index % 3):
+            name = f"images/{case_id}_{view + 1}.png"
+            draw(factors, [seed, 4, index, view]).image().save(root / name)
+            images.append({"file": name, "caption": _caption(factors)})
+        day = date(2016 + index % 8, 1 + index % 12, 1 + index % 28).isoformat()
+        case = {"case_id": case_id, "date": day, **_texts(factors), "images": images}
+        lines.append(json.dumps(case) + "\n")
+    (root / "cases.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+def _caption(factors: Factors) -> str:
+    organ = ORGANS[factors.organ]
+    return f"{organ.view.capitalize()} {MODALITY_WORDS[organ.modality]} shows {lesions(factors)}."
+
+
+def _texts(factors: Factors) -> dict[str, str]:
+    organ = ORGANS[factors.organ]
+    affected = organ.site(factors.side)
+    return {
+        "title": f"Phantom of the {factors.organ} with bright lesions",
+        "clinical_history": (
+            f"A drawn phantom of the {factors.organ}, not a patient. "
+            f"{MODALITY_WORDS[organ.modality]} was asked for to look for lesions."
+        ),
+        "imaging_findings": (
+            f"{_caption(factors)} Each lesion is bright and well defined. "
+            f"There is {other_side(factors)}."
+        ),
+        "discussion": (
+            f"Only the {affected} is affected; the number of lesions there is {factors.number} "
+            f"and their size is {factors.size}. Organ, side, size and number were drawn "
+            "independently of each other, so none of them can be guessed from the rest."
+        ),
+        "diagnosis": sentence(lesions(factors, "phantom lesion")),
+    }

@@ -1,0 +1,341 @@
+"""MIMIC-CXR-JPG: chest radiographs with free-text reports and labels, under a credential.
+
+Owner: MIT Laboratory for Computational Physiology, PhysioNet.
+URL: https://physionet.org/content/mimic-cxr-jpg/
+Licence: PhysioNet Credentialed Health Data License 1.5.0.
+Access: credentialed account, training and signed agreement at PhysioNet; nothing is downloaded.
+Citation: Johnson et al., "MIMIC-CXR, a de-identified publicly available database of chest
+    radiographs with free-text reports", Scientific Data 6 (2019) 317.
+Expected tree (tables plain or gzip-compressed, `.csv` or `.csv.gz`)::
+
+    <root>/
+      mimic-cxr-2.0.0-metadata.csv
+      mimic-cxr-2.0.0-split.csv                       optional
+      mimic-cxr-2.0.0-chexpert.csv, ...-negbio.csv    optional
+      files/p10/p10000032/s50414267.txt               report
+      files/p10/p10000032/s50414267/<dicom_id>.jpg
+
+Split policy: the owners' split; a patient is one group.
+Known (owners' code, MIT-LCP/mimic-cxr): the paths, the metadata's columns, the form of reports and
+    which section stands for a report (impression, else findings, else the last paragraph, else
+    comparison; the last occurrence of a section counts). Names of the table files, and columns of
+    split and labels, are general knowledge. Text, images and everything derived from them may go
+    to a hosted model only with zero retention, no training use and no human review.
+"""
+
+import csv
+import gzip
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from numpy.random import Generator, default_rng
+
+from data_modules.phantom_words import lesions, other_side, sentence
+from data_modules.phantoms import Factors, design, draw
+from data_modules.reading import OWNER, csv_rows, licence_of, required_file, valid_record
+from semihvision.core.card import Card
+from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.images import probe_image
+from semihvision.core.paths import inside
+from semihvision.core.record import ImageRef, Label, Record, Text
+
+CARD = Card(
+    name="mimic_cxr",
+    title="MIMIC-CXR-JPG",
+    owner="MIT Laboratory for Computational Physiology, PhysioNet",
+    url="https://physionet.org/content/mimic-cxr-jpg/",
+    licence="PhysioNet Credentialed Health Data License 1.5.0",
+    licence_url="https://physionet.org/content/mimic-cxr-jpg/view-license/2.1.0/",
+    access="Credentialed PhysioNet account with signed data use agreement.",
+    citation="Johnson et al., Scientific Data 6 (2019) 317",
+    owners_caption_flag=False,
+    human_text=True,
+    api_conditions=("zero_retention", "no_training", "no_human_review"),
+    api_clause=(
+        "PhysioNet's notice of 24 September 2025 allows hosted models only with zero retention, "
+        "no training use and no human review, and recommends local ones."
+    ),
+    redistribution="no",
+    commercial_use="conditional",
+    notes="What the licence says on commercial use was not read; derivatives count as the data.",
+)
+
+TABLE = "mimic-cxr-2.0.0-{name}.csv"
+METADATA_COLUMNS = (
+    "dicom_id", "subject_id", "study_id", "PerformedProcedureStepDescription", "ViewPosition",
+    "Rows", "Columns", "StudyDate", "StudyTime", "ProcedureCodeSequence_CodeMeaning",
+    "ViewCodeSequence_CodeMeaning", "PatientOrientationCodeSequence_CodeMeaning",
+)  # fmt: skip
+FINDINGS = (
+    "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Enlarged Cardiomediastinum",
+    "Fracture", "Lung Lesion", "Lung Opacity", "No Finding", "Pleural Effusion", "Pleural Other",
+    "Pneumonia", "Pneumothorax", "Support Devices",
+)  # fmt: skip
+LABELLERS = {"chexpert": "CheXpert", "negbio": "NegBio"}
+SPLITS = {"train": "train", "validate": "validation", "test": "test"}
+
+_USED_COLUMNS = ("dicom_id", "subject_id", "study_id", "ViewPosition")
+_SECTION = re.compile(r"\n ([A-Z ()/,-]+):\s")
+_HISTORY = ("indication", "history", "clinical history", "clinical information", "reason for exam")
+
+Row = dict[str, str]
+
+
+def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
+    """Yields one record per study, in the order of the metadata table.
+
+    An unusable image or a missing report is refused by itself; the study goes on with the rest, and
+    is refused if no image remains.
+
+    Args:
+        root: Folder in the owners' layout.
+        refused: Gets what cannot be used, with the reason.
+
+    Raises:
+        InputError: There is no metadata table, or a column is missing.
+    """
+    metadata = required_file(root, *_table_names("metadata"))
+    splits = {
+        row["dicom_id"]: row["split"]
+        for row in _optional_rows(root, "split", ("dicom_id", "split"), refused)
+    }
+    labels = {
+        name: {
+            row["study_id"]: row
+            for row in _optional_rows(root, name, ("study_id", *FINDINGS), refused)
+        }
+        for name in LABELLERS
+    }
+    studies: dict[str, list[Row]] = {}
+    seen: set[str] = set()
+    for line, row in csv_rows(metadata, _USED_COLUMNS, refused):
+        if row["dicom_id"] in seen:
+            reason = "this dicom_id was already used"
+            refused.add(f"line {line}", reason=reason, kind="repeated_id", file=metadata.name)
+            continue
+        seen.add(row["dicom_id"])
+        studies.setdefault(row["study_id"], []).append(row)
+    for study, rows in studies.items():
+        found = [
+            (LABELLERS[name], table[study]) for name, table in labels.items() if study in table
+        ]
+        try:
+            split = _split(rows, splits)
+            record = _record(root, study, rows, split, _labels(found), refused)
+        except InputError as error:
+            refused.add(f"study {study}", reason=str(error), kind=error.kind, file=metadata.name)
+            continue
+        if record is not None:
+            yield record
+
+
+def report_sections(report: str) -> dict[str, str]:
+    """The sections of a report by their lower-case heads; the last occurrence of a head counts.
+
+    ``last_paragraph`` is added: what follows the last empty line.
+    """
+    report = re.sub(r"\n[ \t]*_{5,}[ \t]*\n", "\n\n", "\n" + report.replace("\r\n", "\n"))
+    heads = list(_SECTION.finditer(report))
+    ends = [head.start() for head in heads[1:]] + [len(report)]
+    sections = {
+        head.group(1).strip().lower(): " ".join(report[head.end() : end].split())
+        for head, end in zip(heads, ends, strict=True)
+    }
+    blocks = [block for block in re.split(r"\n\s*\n", report) if block.strip()]
+    last = blocks[-1].strip() if blocks else ""
+    sections["last_paragraph"] = " ".join(_SECTION.sub("\n", "\n " + last).split())
+    return {name: text for name, text in sections.items() if text}
+
+
+def _table_names(name: str) -> tuple[str, str]:
+    plain = TABLE.format(name=name)
+    return plain, plain + ".gz"
+
+
+def _optional_rows(
+    root: Path, name: str, columns: tuple[str, ...], refused: RefusalLog
+) -> Iterator[Row]:
+    for file_name in _table_names(name):
+        if (root / file_name).is_file():
+            yield from (row for _, row in csv_rows(root / file_name, columns, refused))
+            return
+
+
+def _split(rows: list[Row], splits: dict[str, str]) -> str:
+    found = {splits.get(row["dicom_id"], "") for row in rows}
+    if len(found) > 1 or not found <= {"", *SPLITS}:
+        raise InputError(
+            f"split {', '.join(sorted(found))}: expected one of {', '.join(SPLITS)} for the study",
+            kind="invalid_row",
+        )
+    return SPLITS.get(found.pop(), "")
+
+
+def _folder(subject: str, study: str) -> str:
+    """Path of a study below the root; its report has the same name with ``.txt``."""
+    if not (subject.isdecimal() and study.isdecimal()):
+        raise InputError("subject_id or study_id is no number", kind="invalid_row")
+    return f"files/p{subject[:2]}/p{subject}/s{study}"
+
+
+def _record(
+    root: Path,
+    study: str,
+    rows: list[Row],
+    split: str,
+    labels: tuple[Label, ...],
+    refused: RefusalLog,
+) -> Record | None:
+    subjects = {row["subject_id"] for row in rows}
+    if len(subjects) > 1:
+        raise InputError("its images name different subject_ids", kind="contradicting_rows")
+    folder = _folder(rows[0]["subject_id"], study)
+    images = tuple(_images(root, folder, rows, refused))
+    if not images:
+        raise InputError("none of its images can be used", kind="no_image")
+    return valid_record(
+        f"study {study}",
+        refused,
+        file=folder,
+        record_id=f"mimic_cxr/s{study}",
+        source="mimic_cxr",
+        split=split,
+        group_id=f"p{rows[0]['subject_id']}",
+        images=images,
+        labels=labels,
+        modality="xray",
+        body_part="thorax",
+        texts=tuple(_texts(root, study, folder, refused)),
+        provenance=(OWNER,),
+        licence=licence_of(CARD),
+    )
+
+
+def _images(root: Path, folder: str, rows: list[Row], refused: RefusalLog) -> Iterator[ImageRef]:
+    for row in rows:
+        path = f"{folder}/{row['dicom_id']}.jpg"
+        try:
+            yield probe_image(root, path, image_id=row["dicom_id"], view=row["ViewPosition"])
+        except InputError as error:
+            item = f"image {row['dicom_id']}"
+            refused.add(item, reason=str(error), kind=error.kind, file=path)
+
+
+def _labels(found: list[tuple[str, Row]]) -> tuple[Label, ...]:
+    """1 present, 0 absent, -1 uncertain; a blank cell means not mentioned and gives no label."""
+    return tuple(
+        Label(label_id=f"{system} {name}", name=name, value=row[name].strip(), system=system)
+        for system, row in found
+        for name in FINDINGS
+        if row[name].strip()
+    )
+
+
+def _texts(root: Path, study: str, folder: str, refused: RefusalLog) -> Iterator[Text]:
+    path = inside(root, f"{folder}.txt")
+    if not path.is_file():
+        reason = f"{folder}.txt: no such report"
+        refused.add(f"report {study}", reason=reason, kind="missing_report", file=f"{folder}.txt")
+        return
+    try:
+        sections = report_sections(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        reason = f"{folder}.txt: no UTF-8"
+        refused.add(
+            f"report {study}", reason=reason, kind="unreadable_report", file=f"{folder}.txt"
+        )
+        return
+    kinds: tuple[str, ...] = ("impression", "findings")
+    chosen = {kind: sections[kind] for kind in kinds if kind in sections}
+    if not chosen:
+        last = sections.get("last_paragraph") or sections.get("comparison", "")
+        chosen = {"report": last} if last else {}
+    history = next((sections[head] for head in _HISTORY if head in sections), "")
+    if history:
+        chosen["history"] = history
+    for kind, text in chosen.items():
+        yield Text(text_id=kind, kind=kind, text=text, provenance_id=OWNER.provenance_id)
+
+
+def write_twin(root: Path, *, cases: int, seed: int) -> None:
+    """Writes studies of drawn chest radiographs with reports in the owners' form.
+
+    Every fourth study shows no nodule. Reports come with both sections, with one of them, or with
+    none; label tables are gzip-compressed, metadata and split plain.
+
+    Args:
+        root: Folder to write to.
+        cases: Number of studies, one patient each.
+        seed: Decides everything.
+    """
+    random = default_rng([seed, 5])
+    metadata, splits, labels = [], [], []
+    for index, drawn in enumerate(design(cases, random, ("lungs",))):
+        factors = drawn._replace(number=0) if index % 4 == 3 else drawn
+        subject, study = str(10000001 + index), str(50000001 + index)
+        folder = root / _folder(subject, study)
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.with_suffix(".txt").write_text(_report(factors, index), encoding="utf-8")
+        split = ("validate", "test")[index % 2] if index % 8 > 5 else "train"
+        for number, view in enumerate(("PA", "AP")[: 1 + index % 2]):
+            dicom_id = _dicom_id(random)
+            image = draw(factors, [seed, 5, index, number]).image()
+            image.save(folder / f"{dicom_id}.jpg", quality=95)
+            about = {"dicom_id": dicom_id, "subject_id": subject, "study_id": study}
+            size = {"Rows": image.height, "Columns": image.width}
+            metadata.append({**about, "ViewPosition": view, **size})
+            splits.append({**about, "split": split})
+        named = {"No Finding": "1.0"} if factors.number == 0 else {"Lung Lesion": "1.0"}
+        labels.append({"subject_id": subject, "study_id": study, **named})
+    _write_table(root, "metadata", METADATA_COLUMNS, metadata)
+    _write_table(root, "split", ("dicom_id", "study_id", "subject_id", "split"), splits)
+    for name in LABELLERS:
+        _write_table(root, name, ("subject_id", "study_id", *FINDINGS), labels, compress=True)
+
+
+def _report(factors: Factors, index: int) -> str:
+    shown = sentence(lesions(factors, "nodule"))
+    impression = [" IMPRESSION: ", " ", f" {shown}"]
+    findings = [
+        " FINDINGS: ",
+        " ",
+        f" This is a drawn phantom.  {shown}",
+        f" There is {other_side(factors, 'nodule')}.",
+    ]
+    body = ([*findings, " ", *impression], impression, findings, [f" {shown}"])[index % 4]
+    head = [
+        " EXAMINATION:  CHEST (PA AND LAT)",
+        " ",
+        " INDICATION:  ___ year old phantom, not a patient.  Nodules?",
+        " ",
+        " COMPARISON:  ___.",
+        " ",
+    ]
+    return "\n".join([" " * 33 + "FINAL REPORT", *head, *body, ""])
+
+
+def _dicom_id(random: Generator) -> str:
+    """Five groups of eight hexadecimal digits, as in the owners' names."""
+    return "-".join(f"{value:08x}" for value in random.integers(0, 2**32, 5))
+
+
+def _write_table(
+    root: Path,
+    name: str,
+    columns: tuple[str, ...],
+    rows: Sequence[Mapping[str, object]],
+    *,
+    compress: bool = False,
+) -> None:
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    data = text.getvalue().encode()
+    plain, zipped = _table_names(name)
+    # A fixed time in the header keeps the bytes the same for the same seed.
+    (root / (zipped if compress else plain)).write_bytes(
+        gzip.compress(data, mtime=0) if compress else data
+    )
