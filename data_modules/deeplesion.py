@@ -32,11 +32,12 @@ from numpy.random import default_rng
 from PIL import Image
 
 from data_modules.phantoms import Lesion, Phantom, design, draw
-from data_modules.reading import csv_rows, licence_of, required_file, valid_record
+from data_modules.reading import licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.record import ImageRef, Label, Record, Region
+from semihvision.core.tables import csv_rows, required_file
 
 CARD = Card(
     name="deeplesion",
@@ -298,7 +299,7 @@ def write_twin(root: Path, *, cases: int, seed: int) -> None:
 def _save_hu(phantom: Phantom, path: Path) -> None:
     low, high = _TWIN_WINDOW
     stored = np.rint(phantom.pixels * (high - low) + low) - HU_OFFSET
-    Image.fromarray(stored.astype(np.uint16)).save(path)
+    Image.fromarray(stored.astype(np.uint16)).save(path, compress_level=1)
 
 
 def _row(

@@ -30,11 +30,12 @@ from numpy.random import default_rng
 from data_modules.phantom_anatomy import ORGANS
 from data_modules.phantom_words import MODALITY_WORDS, lesions, other_side, sentence
 from data_modules.phantoms import Factors, design, draw
-from data_modules.reading import OWNER, jsonl_rows, licence_of, required_file, valid_record
+from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.record import ImageRef, Record, Text
+from semihvision.core.tables import jsonl_rows, required_file
 
 FIRST_OPEN_DAY = date(2015, 7, 6)
 

@@ -34,12 +34,13 @@ from numpy.random import Generator, default_rng
 
 from data_modules.phantom_words import lesions, other_side, sentence
 from data_modules.phantoms import Factors, design, draw
-from data_modules.reading import OWNER, csv_rows, licence_of, required_file, valid_record
+from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.paths import inside
 from semihvision.core.record import ImageRef, Label, Record, Text
+from semihvision.core.tables import csv_rows, required_file
 
 CARD = Card(
     name="mimic_cxr",

@@ -1,16 +1,11 @@
-"""What the readers share: rows of the owner's tables, and refusing one bad item at a time."""
+"""What the readers share: the owner as origin, the card's licence, and one refused record."""
 
-import csv
-import gzip
-import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from pydantic import ValidationError
 
 from semihvision.core.card import Card
-from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.errors import RefusalLog
 from semihvision.core.record import Licence, Provenance, Record, invalid_reason
 
 OWNER = Provenance(provenance_id="owner", producer="human")
@@ -22,92 +17,6 @@ def licence_of(card: Card) -> Licence:
     return Licence(name=card.licence, url=card.licence_url, conditions=card.api_conditions)
 
 
-def required_file(root: Path, *names: str) -> Path:
-    """The first of `names` that exists below `root`.
-
-    Raises:
-        InputError: None of them exists.
-    """
-    for name in names:
-        if (root / name).is_file():
-            return root / name
-    raise InputError(f"{root}: no file {' or '.join(names)}; see the expected tree of this source")
-
-
-def json_rows(path: Path) -> list[Any]:
-    """The rows of a JSON array.
-
-    Raises:
-        InputError: The file is no JSON array.
-    """
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        where = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "no UTF-8"
-        raise InputError(f"{path}: broken JSON ({where})") from None
-    if not isinstance(rows, list):
-        raise InputError(f"{path}: found a JSON {type(rows).__name__}, expected an array of rows")
-    return rows
-
-
-def jsonl_rows(path: Path, refused: RefusalLog) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number (from 1) and object of every line of a JSON-lines file; blank lines are skipped.
-
-    A broken line, or one that holds no object, is refused.
-    """
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line.decode("utf-8-sig"))
-            except ValueError as error:
-                reason = f"broken JSON ({type(error).__name__})"
-                refused.add(f"line {number}", reason=reason, kind="broken_json", file=path.name)
-                continue
-            if isinstance(row, dict):
-                yield number, row
-            else:
-                reason = f"found a JSON {type(row).__name__}, expected an object"
-                refused.add(f"line {number}", reason=reason, kind="broken_json", file=path.name)
-
-
-def csv_rows(
-    path: Path, columns: Sequence[str], refused: RefusalLog
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and cells of every row of a CSV file, plain or gzip-compressed.
-
-    A row with more or fewer cells than the header is refused.
-
-    Args:
-        path: The file; UTF-8, with or without a byte order mark.
-        columns: Columns that must be there; others may be.
-        refused: Where bad rows go.
-
-    Raises:
-        InputError: A column is missing, or the file is no readable table.
-    """
-    with _open_text(path) as stream:
-        table = csv.reader(stream, strict=True)
-        try:
-            header = next(table, [])
-            missing = [name for name in columns if name not in header]
-            if missing:
-                raise InputError(
-                    f"{path}: no column {', '.join(missing)}; found {', '.join(header) or 'none'}"
-                )
-            for cells in table:
-                if len(cells) == len(header):
-                    yield table.line_num, dict(zip(header, cells, strict=True))
-                elif cells:
-                    reason = f"{len(cells)} cells, expected {len(header)}"
-                    item = f"line {table.line_num}"
-                    refused.add(item, reason=reason, kind="broken_row", file=path.name)
-        except (csv.Error, UnicodeDecodeError, EOFError, OSError) as error:
-            kind = type(error).__name__
-            raise InputError(f"{path}, line {table.line_num}: unreadable table ({kind})") from None
-
-
 def valid_record(item: str, refused: RefusalLog, *, file: str, **fields: Any) -> Record | None:
     """A validated record, or None with the reason in `refused`."""
     try:
@@ -115,9 +24,3 @@ def valid_record(item: str, refused: RefusalLog, *, file: str, **fields: Any) ->
     except ValidationError as error:
         refused.add(item, reason=invalid_reason(error), kind="invalid_record", file=file)
         return None
-
-
-def _open_text(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")

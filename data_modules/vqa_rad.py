@@ -15,7 +15,7 @@ Expected tree::
       answer_all_list.json          not needed
 
 Split policy: the owners' split by question is kept on every question, although all 203 test images
-    also occur in training; `count_overlap` counts them. One image is one record and one group.
+    also occur in training (`prepare` counts them). One image is one record and one group.
 Known (read in the files): 3,064 + 451 questions, 314 of 315 images used, ten integer answers, two
     answer types `"CLOSED "`, combined and misspelt question types (kept as they are). CLOSED is not
     the same as yes/no. Modality is not given; the organ is HEAD, CHEST or ABD.
@@ -31,11 +31,12 @@ from numpy.random import Generator, default_rng
 
 from data_modules.phantom_anatomy import ORGANS
 from data_modules.phantoms import SIDES, Factors, Phantom, design, draw
-from data_modules.reading import OWNER, json_rows, licence_of, required_file, valid_record
+from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.record import QA, Attribute, Record
+from semihvision.core.tables import json_rows, required_file
 
 CARD = Card(
     name="vqa_rad",
@@ -93,18 +94,6 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
         record = _record(root, image_name, asked, refused)
         if record is not None:
             yield record
-
-
-def count_overlap(root: Path) -> dict[str, int]:
-    """How many test images also occur in training."""
-    images = {
-        split: {
-            row["image_name"] for row in json_rows(required_file(root, name)) if not _fault(row)
-        }
-        for split, name in SPLIT_FILES.items()
-    }
-    shared = images["train"] & images["test"]
-    return {"test_images": len(images["test"]), "test_images_also_in_training": len(shared)}
 
 
 def _fault(row: Any) -> str:

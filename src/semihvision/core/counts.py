@@ -1,0 +1,90 @@
+"""Counting records: what is in a file, and how much of its test part also occurs in training."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from semihvision.core.record import QA, Conversation, Record, Text
+
+TRAIN, TEST = "train", "test"
+
+
+@dataclass
+class RecordCounts:
+    """Counts over records, added one at a time.
+
+    Splits are the owner's, by question where there is one, else by record.
+    """
+
+    records: int = 0
+    images: int = 0
+    regions: int = 0
+    by: dict[str, Counter[str]] = field(default_factory=dict)
+    questions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    groups: set[str] = field(default_factory=set)
+    _images_of: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        """Counts one record."""
+        self.records += 1
+        self.images += len(record.images)
+        self.regions += len(record.regions)
+        self.groups.add(f"{record.source}/{record.group_id}")
+        for name, values in _features(record):
+            self.by.setdefault(name, Counter()).update(value or "not stated" for value in values)
+        for question in record.current(record.qa):
+            split = question.split or record.split
+            self.questions[split or "not stated", question.answer_type or "not stated"] += 1
+            self._place(record, split, question.image_ids)
+        self._place(record, record.split, [image.image_id for image in record.images])
+
+    def _place(self, record: Record, split: str, image_ids: Iterable[str]) -> None:
+        for image_id in image_ids:
+            image = record.image(image_id)
+            key = image.sha256 or f"{record.source}/{image.path}"
+            self._images_of.setdefault(split, set()).add(key)
+
+    def overlap(self) -> dict[str, int]:
+        """How many different test images there are, and how many also occur in training."""
+        test, train = self._images_of.get(TEST, set()), self._images_of.get(TRAIN, set())
+        return {"test_images": len(test), "test_images_also_in_training": len(test & train)}
+
+    def document(self) -> dict[str, Any]:
+        """Everything as plain values for JSON."""
+        questions: dict[str, dict[str, int]] = {}
+        for (split, kind), number in sorted(self.questions.items()):
+            questions.setdefault(split, {})[kind] = number
+        return {
+            "records": self.records,
+            "groups": len(self.groups),
+            "images": self.images,
+            "regions": self.regions,
+            "questions": {"total": sum(self.questions.values()), "by_split": questions},
+            **{f"by_{name}": dict(found.most_common()) for name, found in self.by.items()},
+            **self.overlap(),
+        }
+
+
+def has(record: Record) -> str:
+    """What a record has to be annotated from: human text, else regions or labels, else images."""
+    human = {p.provenance_id for p in record.provenance if p.producer in ("human", "reviewer")}
+    if any(text.provenance_id in human for text in record.texts):
+        return "human text"
+    if record.regions or record.labels:
+        return "regions or labels"
+    return "images only" if record.images else "nothing"
+
+
+def _features(record: Record) -> Iterator[tuple[str, list[str]]]:
+    yield "source", [record.source]
+    yield "split", [record.split]
+    yield "modality", [record.modality]
+    yield "body_part", [record.body_part]
+    yield "licence", [record.licence.name]
+    yield "has", [has(record)]
+    yield "text_kind", [text.kind for text in record.current(record.texts)]
+    yield "label", [f"{label.system} {label.name}" for label in record.labels]
+    producers = {p.provenance_id: p.producer for p in record.provenance}
+    parts: tuple[Text | QA | Conversation, ...] = record.texts + record.qa + record.conversations
+    yield "producer", [producers[part.provenance_id] for part in parts]
