@@ -17,8 +17,9 @@ from semihvision.retrieval.build import build_index
 from semihvision.retrieval.cases import Item
 from semihvision.retrieval.embedders import Vectors, unit_rows
 from semihvision.retrieval.folder import Table
+from semihvision.retrieval.fusion import RANK_OFFSET, Ranking, fuse
 from semihvision.retrieval.guidelines import demo_guidelines
-from semihvision.retrieval.search import KINDS, RANK_OFFSET, Retriever
+from semihvision.retrieval.search import KINDS, Retriever
 from semihvision.retrieval.vectors import ExactIndex
 
 
@@ -235,3 +236,15 @@ def test_several_images_of_a_case_are_one_hit() -> None:
 def test_hits_are_plain_enough_for_json(retriever: Retriever) -> None:
     hits = retriever.search(text="cyst", k=3)
     assert json.loads(json.dumps([hit._asdict() for hit in hits]))[0]["kind"] in KINDS
+
+
+def test_one_ranking_stays_and_agreement_wins() -> None:
+    first = Ranking("text", [(4, 0.9), (1, 0.5), (7, 0.1)])
+    assert [found.row for found in fuse([first])] == [4, 1, 7]
+    second = Ranking("image", [(2, 1.0), (1, 0.99)])
+    fused = fuse([first, second])
+    # Item 1 stands in both; 2 and 4 are first in one each, and the higher cosine breaks the tie.
+    assert [found.row for found in fused] == [1, 2, 4, 7]
+    assert fused[0].score == 0.99
+    assert fused[0].via == "text+image"
+    assert fuse([]) == []

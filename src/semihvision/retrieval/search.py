@@ -4,13 +4,9 @@ The paper's retriever and its fusion are not known (paper.md, section 1); what f
 
 Every query is compared with the vectors of its own space: a text with case texts and guidelines,
 an image with case images; with a CLIP-like embedder for both, each with all. Every pair of query
-and kind of vector gives one ranking by cosine, one place an item (its best vector). Rankings are
-joined by reciprocal rank fusion (Cormack et al. 2009),
-
-    fused(item) = sum over rankings of 1 / (60 + rank of the item in it, from 1),
-
-since cosines of different embedders cannot be compared. With one ranking that is the order of the
-cosines. An image alone reaches guidelines by way of the texts of its most similar cases.
+and kind of vector gives one ranking by cosine, one place an item (its best vector), and
+`semihvision.retrieval.fusion` joins the rankings. An image alone reaches guidelines by way of the
+texts of its most similar cases.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,6 +27,7 @@ from semihvision.retrieval.embedders import (
     create_embedder,
 )
 from semihvision.retrieval.folder import TEXT_STATE, Table, read_items, read_meta, read_tables
+from semihvision.retrieval.fusion import Fused, Ranking, best_first, fuse
 from semihvision.retrieval.index import HnswIndex
 from semihvision.retrieval.vectors import ExactIndex, VectorIndex
 
@@ -39,9 +36,6 @@ Backend = Literal["hnswlib", "exact"]
 
 KINDS: tuple[Kind, ...] = ("case", "guideline")
 BACKENDS: tuple[Backend, ...] = ("hnswlib", "exact")
-
-RANK_OFFSET = 60
-"""Constant of reciprocal rank fusion, the value of its authors."""
 
 NEIGHBOUR_CASES = 3
 """Similar cases whose texts, averaged, stand in for the missing text of an image."""
@@ -75,13 +69,6 @@ class Hit(NamedTuple):
     text: str
     url: str
     via: str
-
-
-class _Ranking(NamedTuple):
-    """Item rows with their cosines, best first, and how they were found."""
-
-    via: str
-    entries: list[tuple[int, float]]
 
 
 class Retriever:
@@ -206,7 +193,7 @@ class Retriever:
             rankings += self._rank("image", seen, kinds, excluded, depth)
             if text is None and "guideline" in kinds and not self._shared_space:
                 rankings += self._guidelines_by_cases(seen, excluded, depth)
-        return self._fused(rankings)[:k]
+        return [_hit(self.items[found.row], found) for found in fuse(rankings)[:k]]
 
     @property
     def _shared_space(self) -> bool:
@@ -243,7 +230,7 @@ class Retriever:
         kinds: Sequence[Kind],
         excluded: frozenset[int],
         depth: int,
-    ) -> list[_Ranking]:
+    ) -> list[Ranking]:
         """One ranking for each modality of vectors that lives in the query's space."""
         texts = [("case_texts", "case"), ("guidelines", "guideline")]
         images = [("case_images", "case")]
@@ -257,12 +244,12 @@ class Retriever:
                 if kind in kinds:
                     entries += self.nearest(name, vector, depth, excluded)
             via = query if query == target else f"{query}->{target}"
-            rankings.append(_Ranking(via, sorted(entries, key=_best_first)[:depth]))
+            rankings.append(Ranking(via, sorted(entries, key=best_first)[:depth]))
         return rankings
 
     def _guidelines_by_cases(
         self, vector: Vectors, excluded: frozenset[int], depth: int
-    ) -> list[_Ranking]:
+    ) -> list[Ranking]:
         """Guidelines near the mean text vector of the cases that look most like the image."""
         if not {"case_images", "case_texts", "guidelines"} <= set(self.tables):
             return []
@@ -277,7 +264,7 @@ class Retriever:
         if length == 0.0:
             return []
         unit = (mean / length).astype(np.float32)
-        return [_Ranking("similar cases", self.nearest("guidelines", unit, depth, excluded))]
+        return [Ranking("similar cases", self.nearest("guidelines", unit, depth, excluded))]
 
     def nearest(
         self, table: str, vector: Vectors, k: int, excluded: frozenset[int] = frozenset()
@@ -306,37 +293,21 @@ class Retriever:
                 if item not in excluded:
                     best.setdefault(item, score)
             if len(best) >= k or fetch == len(owners):
-                return sorted(best.items(), key=_best_first)[:k]
+                return sorted(best.items(), key=best_first)[:k]
             fetch *= 2
 
-    def _fused(self, rankings: list[_Ranking]) -> list[Hit]:
-        fused: dict[int, float] = {}
-        score: dict[int, float] = {}
-        via: dict[int, list[str]] = {}
-        for ranking in rankings:
-            for rank, (row, cosine) in enumerate(ranking.entries, start=1):
-                fused[row] = fused.get(row, 0.0) + 1.0 / (RANK_OFFSET + rank)
-                score[row] = max(score.get(row, -1.0), cosine)
-                via.setdefault(row, []).append(ranking.via)
-        order = sorted(fused, key=lambda row: (-fused[row], -score[row], row))
-        return [_hit(self.items[row], score[row], "+".join(via[row])) for row in order]
 
-
-def _best_first(entry: tuple[int, float]) -> tuple[float, int]:
-    return (-entry[1], entry[0])
-
-
-def _hit(item: Item, score: float, via: str) -> Hit:
+def _hit(item: Item, found: Fused) -> Hit:
     return Hit(
         ref=item.ref,
         kind=cast("Kind", item.kind),
         source=item.source,
         group_id=item.group_id,
-        score=score,
+        score=found.score,
         title=item.title,
         text=item.text,
         url=item.url,
-        via=via,
+        via=found.via,
     )
 
 

@@ -65,6 +65,7 @@ class LsaEmbedder:
             InputError: The corpus holds not a single word.
         """
         from sklearn.utils.extmath import randomized_svd
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         self._vectorizers = [_vectorizer(name) for name in _ANALYZERS]
         try:
@@ -73,11 +74,13 @@ class LsaEmbedder:
         except ValueError as error:
             raise InputError(f"lsa: the {len(texts)} texts to index hold no words") from error
         features = self._features(texts)
-        _, _, directions = randomized_svd(
-            features,
-            n_components=min(self._max_dimension, *features.shape),
-            random_state=self._seed,
-        )
+        # One thread: rounding must not depend on the number of cores.
+        with threadpool_limits(limits=1):
+            _, _, directions = randomized_svd(
+                features,
+                n_components=min(self._max_dimension, *features.shape),
+                random_state=self._seed,
+            )
         self._take(np.ascontiguousarray(directions.T, dtype=np.float32))
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
