@@ -1,4 +1,4 @@
-from annotation_records import ListRetriever, bare, case_hit, guideline_hit
+from annotation_records import NEIGHBOUR_FINDING, ListRetriever, bare, case_hit, guideline_hit
 from PIL import Image
 
 from semihvision.annotation.context import find_context
@@ -7,16 +7,16 @@ from semihvision.annotation.settings import AnnotationSettings
 IMAGE = Image.new("RGB", (8, 8))
 
 
-def test_cases_come_by_image_and_guidelines_by_their_titles() -> None:
+def test_cases_come_by_image_and_guidelines_by_their_words() -> None:
     retriever = ListRetriever([case_hit(), guideline_hit()])
     settings = AnnotationSettings(cases=2, guidelines=1)
     items, withheld = find_context(bare("a"), IMAGE, retriever, settings, lambda source: True)
     assert [item.ref for item in items] == ["eurorad/9", "demo/1#1"]
     assert withheld == ()
     by_image, by_words = retriever.queries
-    assert (by_image["image"], by_image["kinds"], by_image["k"]) == (IMAGE, ("case",), 2)
+    assert (by_image["image"], by_image["text"], by_image["kinds"]) == (IMAGE, None, ("case",))
     assert by_words["kinds"] == ("guideline",)
-    assert by_words["text"] == "CT abdomen Renal mass"
+    assert by_words["text"] == f"CT abdomen {NEIGHBOUR_FINDING}"
 
 
 def test_the_own_group_is_never_found() -> None:
@@ -24,6 +24,14 @@ def test_the_own_group_is_never_found() -> None:
     retriever = ListRetriever([case_hit(group_id=record.group_id), case_hit(ref="eurorad/2")])
     items, _ = find_context(record, IMAGE, retriever, AnnotationSettings(), lambda source: True)
     assert [item.ref for item in items] == ["eurorad/2"]
+
+
+def test_neighbours_without_a_text_are_passed_over() -> None:
+    empty = [case_hit(ref=f"folder/{n}", score=0.99, text=" ") for n in range(5)]
+    retriever = ListRetriever([*empty, case_hit(), case_hit(ref="eurorad/2", score=0.1)])
+    settings = AnnotationSettings(cases=1, guidelines=0)
+    items, _ = find_context(bare("a"), IMAGE, retriever, settings, lambda source: True)
+    assert [item.ref for item in items] == ["eurorad/9"]
 
 
 def test_what_the_producer_may_not_have_is_withheld_and_counted() -> None:

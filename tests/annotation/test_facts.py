@@ -51,6 +51,15 @@ def test_tables_of_findings_are_read_by_value() -> None:
     assert known.others == (("lesion size", "large"),)
 
 
+def test_labellers_that_disagree_leave_it_uncertain() -> None:
+    labels = tuple(
+        Label(label_id=system, name="Pneumonia", value=value, system=system)
+        for system, value in (("chexpert", "1.0"), ("negbio", "0.0"))
+    )
+    known = facts(record("a", labels=labels))
+    assert (known.findings, known.absent, known.uncertain) == ((), (), ("Pneumonia",))
+
+
 def test_what_is_not_known_is_not_listed() -> None:
     assert facts(bare("a", modality="", body_part="")).lines() == []
     assert facts(bare("a", modality="other", body_part="other")).lines() == []

@@ -13,6 +13,10 @@ from semihvision.core.record import Record
 OWN_GUIDELINES = "semihvision-demo"
 """Publisher of the guidelines this project wrote itself; they may go anywhere."""
 
+_CASES_LOOKED_AT = 10
+"""So many times the wanted cases are fetched, since many neighbours may have no text."""
+_QUERY_CHARS = 400
+
 
 class Hit(Protocol):
     """One retrieved item, as `semihvision.retrieval` returns it."""
@@ -73,9 +77,10 @@ def find_context(
 ) -> tuple[tuple[ContextItem, ...], tuple[str, ...]]:
     """Retrieves similar cases by image, then guidelines by words.
 
-    An unannotated image has no words of its own beyond modality and body part, so guidelines are
-    looked up with these and the titles of the similar cases (our choice: how the paper's retriever
-    does it is not known). The record's own group is never returned.
+    Cases without any text, such as other bare images, tell nothing and are passed over. The record
+    has no words of its own beyond modality and body part, so guidelines are looked up with these
+    and the beginnings of the cases' texts (our choice: how the paper's retriever does it is not
+    known). The record's own group is never returned.
 
     Args:
         record: The record to annotate.
@@ -92,11 +97,17 @@ def find_context(
     own_group = {record.group_id}
     found: list[Hit] = []
     if settings.cases:
-        found += retriever.search(
-            text=None, image=image, k=settings.cases, kinds=("case",), exclude_groups=own_group
+        nearest = retriever.search(
+            text=None,
+            image=image,
+            k=settings.cases * _CASES_LOOKED_AT,
+            kinds=("case",),
+            exclude_groups=own_group,
         )
+        found += [hit for hit in nearest if hit.text.strip()][: settings.cases]
     place = known.organ or known.body_part
-    words = " ".join([known.modality, place, *(hit.title for hit in found)]).strip()
+    texts = (hit.text[:_QUERY_CHARS] for hit in found)
+    words = " ".join([known.modality, place, *texts]).strip()
     if settings.guidelines and words:
         found += retriever.search(
             text=words,

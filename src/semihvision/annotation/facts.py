@@ -53,7 +53,8 @@ class Facts:
         sites: Where lesions are, by a label.
         findings: Findings stated as present.
         absent: Findings stated as absent.
-        uncertain: Findings stated as uncertain.
+        uncertain: Findings stated as uncertain, or as present by one labeller and absent by
+            another.
         sides: Sides by a laterality label, ``left``, ``right`` or ``bilateral``. Never from a box
             alone: a picture does not say whether it is in radiological convention.
         regions: Marked regions.
@@ -106,7 +107,7 @@ def facts(record: Record) -> Facts:
     part = BODY_PART_WORDS.get(record.body_part, words(record.body_part))
     organs: list[str] = []
     sites: list[str] = []
-    findings: list[str] = [region.label for region in record.regions if region.label]
+    findings: list[str] = [words(region.label) for region in record.regions if region.label]
     absent: list[str] = []
     uncertain: list[str] = []
     sides: list[str] = []
@@ -129,14 +130,15 @@ def facts(record: Record) -> Facts:
             uncertain.append(words(label.name))
         elif not _is_demographic(label):
             others.setdefault(words(name), []).append(words(label.value))
+    contradicted = set(findings) & set(absent)
     return Facts(
         modality="" if record.modality == "other" else modality,
         organ=", ".join(dict.fromkeys(organs)),
         body_part=part,
         sites=tuple(dict.fromkeys(sites)),
-        findings=tuple(dict.fromkeys(map(words, findings))),
-        absent=tuple(dict.fromkeys(absent)),
-        uncertain=tuple(dict.fromkeys(uncertain)),
+        findings=tuple(name for name in dict.fromkeys(findings) if name not in contradicted),
+        absent=tuple(name for name in dict.fromkeys(absent) if name not in contradicted),
+        uncertain=tuple(dict.fromkeys([*uncertain, *sorted(contradicted)])),
         sides=tuple(dict.fromkeys(sides)),
         regions=_region_facts(record),
         others=tuple((name, ", ".join(dict.fromkeys(said))) for name, said in others.items()),

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +71,7 @@ def _plan(argv: list[str]) -> int:
         index_sha256=index,
     )
     if arguments.json:
-        print_json({**asdict(found), "verdicts": [one._asdict() for one in found.verdicts]})
+        print_json({**vars(found), "verdicts": [one._asdict() for one in found.verdicts]})
     else:
         _print_plan(found)
     return EXIT_DONE
