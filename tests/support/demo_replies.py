@@ -20,8 +20,26 @@ def demo_reply(request: ChatRequest) -> Answer:
     if request.schema:
         return Answer(text=json.dumps(_fill(request.schema, request.schema, "")))
     if _RATING.search(request.system + request.user):
-        return Answer(text="3.0")
+        return Answer(text=f"{_score(request.user):.1f}")
     return Answer(text="This is a demo reply; no model has looked at the image.")
+
+
+def _score(prompt: str) -> float:
+    """5 times the share of listed items half of whose words stand in the student's answer."""
+    answer = set(_words(_section(prompt, "student_answer")))
+    sections = ("key_points", "reasoning_steps", "evidence")
+    items = [line for name in sections for line in _section(prompt, name).splitlines()]
+    counted = [words for words in map(_words, items) if words]
+    met = [words for words in counted if 2 * len(answer & set(words)) >= len(set(words))]
+    return 5.0 * len(met) / len(counted) if counted else 0.0
+
+
+def _section(prompt: str, name: str) -> str:
+    return prompt.partition(f"<{name}>")[2].partition(f"</{name}>")[0]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z]{3,}", text.lower())
 
 
 def _annotation(prompt: str) -> dict[str, Any]:
