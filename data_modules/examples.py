@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from semihvision.core.batch import IMAGE_PLACEHOLDER, Example, Turn
-from semihvision.core.record import QA, Conversation, Record, Text, part_id
+from semihvision.core.record import QA, Conversation, Record, Text, part_id, question_text
 
 Use = Literal["captions", "qa", "conversations"]
 
@@ -83,17 +83,6 @@ def _turns(part: Text | QA | Conversation) -> tuple[Turn, ...]:
         request = CAPTION_REQUESTS[_number(part.text_id + part.text) % len(CAPTION_REQUESTS)]
         return (Turn("human", placeholders + request), Turn("gpt", part.text))
     return (Turn("human", placeholders + question_text(part)), Turn("gpt", part.answer))
-
-
-def question_text(question: QA) -> str:
-    """The question as it is asked: with its options, one a line, where it has any."""
-    if not question.options:
-        return question.question
-    lettered = (
-        f"{letter}. {option}"
-        for letter, option in zip("ABCDEFGHIJ", question.options, strict=False)
-    )
-    return "\n".join([question.question, *lettered])
 
 
 def _held_out(group_id: str, fraction: float, seed: int) -> bool:

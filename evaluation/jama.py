@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_modules import jama
-from data_modules.examples import examples_of, question_text
+from data_modules.examples import examples_of
 from evaluation.prompts import load_prompt
 from evaluation.questions import Question, question_of
 from semihvision.core.batch import Turn
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.parquet import read_records
-from semihvision.core.record import Record
+from semihvision.core.record import Record, question_text
 
 LETTERS = "ABCDEFGHIJ"
 

@@ -8,6 +8,7 @@ a new `Provenance` entry. `Record.current` is the view after all edits and rejec
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from string import ascii_uppercase
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -163,7 +164,7 @@ class QA(_Part):
     qa_id: Id
     question: Id
     answer: Id
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] = Field(default=(), max_length=26)
     answer_type: str = ""
     question_type: str = ""
     attributes: tuple[Attribute, ...] = ()
@@ -344,6 +345,15 @@ def part_id(part: Text | QA | Conversation) -> str:
     if isinstance(part, Text):
         return part.text_id
     return part.qa_id if isinstance(part, QA) else part.conversation_id
+
+
+def question_text(question: QA) -> str:
+    """The question as it is asked: with its options, one a line, where it has any."""
+    lettered = (
+        f"{letter}. {option}"
+        for letter, option in zip(ascii_uppercase, question.options, strict=False)
+    )
+    return "\n".join([question.question, *lettered])
 
 
 def invalid_reason(error: ValidationError) -> str:

@@ -1,0 +1,136 @@
+"""`semihvision records`: show some records, count them, export them as LLaVA/Cambrian JSONL."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from semihvision.cli.output import print_json, print_table, stderr
+from semihvision.cli.parsing import dispatch, parser
+from semihvision.core.counts import RecordCounts, has
+from semihvision.core.errors import EXIT_DONE
+from semihvision.core.llava import export_lines
+from semihvision.core.parquet import count_records, read_records
+from semihvision.core.record import Record
+
+_SHOWN_CHARS = 60
+
+
+def run(argv: list[str]) -> int:
+    """Dispatches to the verb."""
+    return dispatch(
+        "records",
+        {
+            "show": (show, "some records, a line each; long texts are cut"),
+            "stats": (stats, "counts by source, modality, licence, split, ..."),
+            "export": (export, "LLaVA/Cambrian JSON lines of questions and conversations"),
+        },
+        argv,
+    )
+
+
+def show(argv: list[str]) -> int:
+    """Shows the first records, or one by its id."""
+    made = parser("records show", "Shows records; texts are cut to one short line each.")
+    made.add_argument("file", type=Path, help="Parquet file of records")
+    made.add_argument("--number", type=int, default=5, help="how many records")
+    made.add_argument("--id", type=str, help="only the record of this id")
+    made.add_argument("--json", action="store_true", help="one JSON document, texts in full")
+    arguments = made.parse_args(argv)
+    found = (
+        record
+        for record in read_records(arguments.file)
+        if arguments.id in (None, record.record_id)
+    )
+    chosen = list(islice(found, max(arguments.number, 0)))
+    if arguments.json:
+        print_json([record.model_dump(mode="json") for record in chosen])
+        return EXIT_DONE
+    for record in chosen:
+        print_table(record.record_id, ("part", "content"), _lines(record))
+    stderr.print(f"{len(chosen)} of {count_records(arguments.file)} records")
+    return EXIT_DONE
+
+
+def stats(argv: list[str]) -> int:
+    """Counts a file's records."""
+    made = parser("records stats", "Counts records by source, modality, licence, split and more.")
+    made.add_argument("file", type=Path, help="Parquet file of records")
+    made.add_argument("--json", action="store_true", help="one JSON document")
+    arguments = made.parse_args(argv)
+    counts = RecordCounts()
+    for record in read_records(arguments.file):
+        counts.add(record)
+    document = counts.document()
+    if arguments.json:
+        print_json(document)
+    else:
+        print_table(str(arguments.file), ("what", "value", "number"), _counted(document))
+    return EXIT_DONE
+
+
+def export(argv: list[str]) -> int:
+    """Writes LLaVA/Cambrian JSON lines."""
+    made = parser("records export", "Writes questions and conversations as LLaVA/Cambrian JSONL.")
+    made.add_argument("file", type=Path, help="Parquet file of records")
+    made.add_argument("--out", type=Path, required=True, help="JSONL file to write")
+    made.add_argument("--json", action="store_true", help="one JSON document")
+    arguments = made.parse_args(argv)
+    records = lines = without = 0
+    partial = arguments.out.with_name(arguments.out.name + ".partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with partial.open("w", encoding="utf-8") as stream:
+        for record in read_records(arguments.file):
+            before = lines
+            for line in export_lines([record]):
+                stream.write(line + "\n")
+                lines += 1
+            records += 1
+            without += lines == before
+    partial.replace(arguments.out)
+    document = {"out": str(arguments.out), "records": records, "lines": lines}
+    document["records_without_samples"] = without
+    if arguments.json:
+        print_json(document)
+    else:
+        rows = [(name.replace("_", " "), value) for name, value in document.items()]
+        print_table("LLaVA/Cambrian JSONL", ("what", "value"), rows)
+    return EXIT_DONE
+
+
+def _lines(record: Record) -> Iterator[tuple[str, str]]:
+    yield "split, group", f"{record.split or 'not stated'}, {record.group_id}"
+    yield "modality, body part", f"{record.modality or '?'}, {record.body_part or '?'}"
+    yield "licence", record.licence.name
+    yield "annotated from", has(record)
+    for image in record.images:
+        yield f"image {image.image_id}", f"{image.path} ({image.width} x {image.height})"
+    for region in record.regions:
+        yield f"region {region.region_id}", f"{region.label} {region.box_xyxy or region.mask_path}"
+    for label in record.labels:
+        yield f"label {label.name}", f"{label.value} ({label.system})"
+    for text in record.current(record.texts):
+        yield f"{text.kind} {text.text_id}", _cut(text.text)
+    for question in record.current(record.qa):
+        yield f"question {question.qa_id}", f"{_cut(question.question)} -> {_cut(question.answer)}"
+    for talk in record.current(record.conversations):
+        yield f"conversation {talk.conversation_id}", f"{len(talk.turns)} turns"
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARS else line[: _SHOWN_CHARS - 3] + "..."
+
+
+def _counted(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for name, value in document.items():
+        if isinstance(value, int):
+            yield name.replace("_", " "), "", f"{value:,}"
+    yield "questions", "", f"{document['questions']['total']:,}"
+    for split, kinds in document["questions"]["by_split"].items():
+        for kind, number in kinds.items():
+            yield "questions", f"{split}, {kind}", f"{number:,}"
+    for name, counted in document.items():
+        if name.startswith("by_"):
+            for value, number in counted.items():
+                yield name.removeprefix("by_").replace("_", " "), value, f"{number:,}"
