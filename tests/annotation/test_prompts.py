@@ -60,6 +60,15 @@ def test_marks_stand_in_the_describing_prompt() -> None:
     assert "- side: right" in prompt.user
 
 
+def test_ids_of_records_are_not_sent() -> None:
+    case = item("case", "Text.").model_copy(update={"title": "folder/Jane_Doe/1.png"})
+    prompt = render(task(bare("John_Roe"), case), SETTINGS)
+    assert "Jane_Doe" not in prompt.user
+    assert "John_Roe" not in prompt.user
+    guideline = item("guideline", "Text.").model_copy(update={"title": "Reading a CT"})
+    assert "Reading a CT" in render(task(bare("a"), guideline), SETTINGS).user
+
+
 def test_long_context_is_shortened_visibly() -> None:
     prompt = render(task(bare("a"), item("case", "x" * 100)), SETTINGS)
     assert "x" * 60 + " [...]" in prompt.user

@@ -400,6 +400,13 @@ def test_a_record_without_anything_is_refused(bench: MakeBench) -> None:
     assert list(made.refused()) == ["folder/c"]
 
 
+def test_the_output_is_parquet(bench: MakeBench) -> None:
+    made = bench(with_text("a"))
+    made.out = made.out.with_suffix(".jsonl")
+    with pytest.raises(InputError, match=r"ends with \.parquet"):
+        made.run()
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -133,6 +133,33 @@ def test_a_bare_image_needs_an_index(tmp_path, capsys, chat_server: ChatServer):
     assert "--index" in said
 
 
+def test_generated_conversations_are_exported_and_come_back(files, tmp_path, capsys, mlflow_store):
+    out, exported = tmp_path / "out.parquet", tmp_path / "x.jsonl"
+    annotate(capsys, "run", *files, f"--out={out}")
+    code, document, _ = annotate(capsys, "export", str(out), f"--out={exported}")
+    assert (code, document["conversations"], document["records_without"]) == (0, 3, 0)
+    rows = [json.loads(line) for line in exported.read_text().splitlines()]
+    written = {
+        f"{record.record_id}#{talk.conversation_id}": (record, talk)
+        for record in read_records(out)
+        for talk in record.conversations
+    }
+    assert {row["id"] for row in rows} == set(written)
+    for row in rows:
+        record, talk = written[row["id"]]
+        assert row["image"] == record.images[0].path
+        assert [turn["from"] for turn in row["conversations"]] == [t.role for t in talk.turns]
+        assert [turn["value"] for turn in row["conversations"]] == [t.text for t in talk.turns]
+        assert row["conversations"][0]["value"].startswith("<image>")
+        assert {p["producer"] for p in row["record"]["provenance"]} == {"template"}
+
+
+def test_what_nobody_generated_is_not_exported(files, tmp_path, capsys):
+    before = files[files.index("--records") + 1]
+    code, document, _ = annotate(capsys, "export", before, f"--out={tmp_path / 'x.jsonl'}")
+    assert (code, document["conversations"], document["records_without"]) == (0, 0, 3)
+
+
 def test_status_needs_a_store(tmp_path, capsys):
     code, _, said = annotate(capsys, "status", str(tmp_path / "none.parquet"))
     assert code == 2

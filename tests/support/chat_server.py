@@ -184,7 +184,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: _HTTPServer
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        if len(raw) < int(self.headers["Content-Length"]):
+            raise ConnectionAbortedError("the client went away while it was sending")
+        body = json.loads(raw)
         request = ChatRequest(body=body, headers={k.lower(): v for k, v in self.headers.items()})
         if not self.path.endswith("/chat/completions"):
             self._send(404, {}, json.dumps({"error": {"message": "no such path"}}).encode())

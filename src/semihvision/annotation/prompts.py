@@ -101,7 +101,12 @@ def _context(items: Sequence[ContextItem], kind: str, longest: int) -> str:
     chosen = [item for item in items if item.kind == kind]
     if not chosen:
         return "none found"
-    return "\n".join(_quote(f"{item.title}\n{_shortened(item.text, longest)}") for item in chosen)
+    return "\n".join(_quote(_heading(item) + _shortened(item.text, longest)) for item in chosen)
+
+
+def _heading(item: ContextItem) -> str:
+    # The title of a case is its id, and a hospital's file names may name a patient.
+    return f"{item.title}\n" if item.kind == "guideline" else ""
 
 
 def _shortened(text: str, longest: int) -> str:

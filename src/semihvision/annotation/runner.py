@@ -67,6 +67,8 @@ def annotate(
     run = _Run(producer, roots or {}, retriever, settings or AnnotationSettings())
     if out.resolve() == records.resolve():
         raise InputError(f"{out}: the output would replace its own input; choose another name")
+    if out.suffix != ".parquet":
+        raise InputError(f"{out}: expected a name that ends with .parquet")
     summary = Summary()
     with DraftStore(store_path(out)) as store:
         total = count_records(records)

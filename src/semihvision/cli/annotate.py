@@ -1,4 +1,4 @@
-"""`semihvision annotate plan|run|status`: parse, call `semihvision.annotation`, print."""
+"""`semihvision annotate plan|run|status|export`: parse, call `semihvision.annotation`, print."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser
 from semihvision import tracking
 from semihvision.annotation.context import Retriever
 from semihvision.annotation.draft import Producer
+from semihvision.annotation.export import export_generated
 from semihvision.annotation.log import log_summary
 from semihvision.annotation.plan import Plan, plan
 from semihvision.annotation.runner import annotate
@@ -33,6 +34,7 @@ def run(argv: list[str]) -> int:
         "plan": (_plan, "paths, requests, cost and the policy's verdicts; nothing is sent"),
         "run": (_run, "write captions and questions; resumable"),
         "status": (_status, "how far a run is, from its store"),
+        "export": (_export, "the generated conversations as LLaVA JSONL"),
     }
     return dispatch("annotate", verbs, argv)
 
@@ -128,6 +130,9 @@ def _run(argv: list[str]) -> int:
     else:
         _print_summary(summary)
     stderr.print(f"written: {summary.files['out']}", markup=False, soft_wrap=True)
+    link = tracking.runs_link(tracked.experiment_id)
+    stderr.print(f"MLflow:  {tracking.ui_command()}", markup=False, soft_wrap=True)
+    stderr.print(f"runs:    {link}", markup=False, soft_wrap=True)
     if not summary.refused:
         return EXIT_DONE
     refused = ", ".join(f"{count} {kind}" for kind, count in summary.refused.items())
@@ -203,4 +208,19 @@ def _status(argv: list[str]) -> int:
         print_json(document)
     else:
         print_table(f"Store {store}", ("what", "value"), document.items())
+    return EXIT_DONE
+
+
+def _export(argv: list[str]) -> int:
+    made = parser("annotate export", "Writes the generated conversations, one JSON object a line.")
+    made.add_argument("records", type=str, help="annotated records (Parquet)")
+    made.add_argument("--out", required=True, type=str, help="LLaVA JSONL to write")
+    made.add_argument("--json", action="store_true", help="one JSON document")
+    arguments = made.parse_args(argv)
+    exported = export_generated(Path(arguments.records), Path(arguments.out))
+    document = {"out": arguments.out, **exported._asdict()}
+    if arguments.json:
+        print_json(document)
+    else:
+        print_table("LLaVA JSONL", ("what", "value"), document.items())
     return EXIT_DONE
