@@ -5,8 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from semihvision.cli.output import print_json, print_table, progress, stderr
-from semihvision.cli.parsing import dispatch, parser
-from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError
+from semihvision.cli.parsing import dispatch, parser, source_roots
+from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS
 from semihvision.core.images import probe_image, read_image
 from semihvision.core.parquet import count_records, read_records
 from semihvision.core.record import Record
@@ -64,7 +64,7 @@ def _build(argv: list[str]) -> int:
         report = build_index(
             Path(arguments.out),
             records=_all_records(paths),
-            roots=_roots(arguments.root),
+            roots=source_roots(arguments.root),
             guidelines=[
                 demo_guidelines() if g == "demo" else Path(g) for g in arguments.guidelines
             ],
@@ -148,21 +148,6 @@ def _audit(argv: list[str]) -> int:
 def _all_records(paths: list[Path]) -> Iterator[Record]:
     for path in paths:
         yield from read_records(path)
-
-
-def _roots(values: list[str]) -> dict[str, Path]:
-    """``SOURCE=DIR`` pairs as a mapping."""
-    roots: dict[str, Path] = {}
-    for value in values:
-        source, equals, folder = value.partition("=")
-        if not equals or not source or not folder:
-            raise InputError(f"--root {value!r}: expected SOURCE=DIR")
-        if source in roots:
-            raise InputError(f"--root {value!r}: {source} already has {roots[source]}")
-        if not Path(folder).is_dir():
-            raise InputError(f"--root {value!r}: no such folder")
-        roots[source] = Path(folder)
-    return roots
 
 
 def _named(embedder: str) -> str | None:
