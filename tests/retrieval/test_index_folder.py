@@ -224,3 +224,33 @@ def test_case_text_is_what_the_record_says_now(make_record: Make) -> None:
     assert case_item(edited).title == "ct, abdomen, lesion"
     assert ("demo/lesion_type", "cyst") in case_item(edited).labels
     assert ("body_part", "abdomen") in case_item(edited).labels
+
+
+def test_labels_of_presence_become_findings(make_record: Make) -> None:
+    values = {"Edema": "1.0", "Fracture": "0.0", "Pneumonia": "-1.0"}
+    labels = [
+        Label(label_id=f"{system} {name}", name=name, value=value, system=system)
+        for system in ("CheXpert", "NegBio")
+        for name, value in values.items()
+    ]
+    count = Label(label_id="n", name="number", value="1.0", system="sheet")
+    record = make_record(0, text="").edited(labels=(*labels, count))
+    assert case_text(record).splitlines()[2:] == [
+        "Edema.",
+        "No Fracture.",
+        "Possible Pneumonia.",
+        "number: 1.0.",
+    ]
+    compared = dict(case_item(record).labels)
+    assert compared["CheXpert/finding"] == compared["NegBio/finding"] == "Edema"
+    assert compared["sheet/number"] == "1.0"
+
+
+def test_a_case_is_called_by_its_own_title(make_record: Make) -> None:
+    record = make_record(0)
+    title = Text(text_id="t9", kind="title", text="A rare cyst", provenance_id="p0")
+    assert case_item(record).title == "ct, thorax"
+    assert case_item(record.edited(texts=(*record.texts, title))).title == "A rare cyst"
+    bare = record.edited(texts=(), labels=(), modality="", body_part="")
+    assert case_item(bare).title == "demo/0"
+    assert case_text(bare) == ""

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from semihvision.core.record import Record
+from semihvision.core.record import Label, Record
 
 _NOT_OF_THE_CASE = frozenset({"guideline"})
 _NOT_CLINICAL = frozenset({"sex", "age", "age_band", "possibly_noisy"})
@@ -10,6 +10,10 @@ _NOT_CLINICAL = frozenset({"sex", "age", "age_band", "possibly_noisy"})
 (with them, 95 % of DeepLesion twins' text neighbours were of the same sex), and a neighbour's sex
 and age are nobody's business in a prompt. The audit still sees them."""
 _MARKED_IN_TITLE = 3
+
+_PRESENCE_SYSTEMS = frozenset({"CheXpert", "NegBio"})
+"""Systems whose label names a finding and whose value says whether it is there."""
+_PRESENCE_WORDS = {"1.0": "{}.", "0.0": "No {}.", "-1.0": "Possible {}."}
 
 
 class Item(NamedTuple):
@@ -39,14 +43,12 @@ class Item(NamedTuple):
 
 def case_item(record: Record) -> Item:
     """The record as an item of the index."""
-    marked = dict.fromkeys(region.label for region in record.regions)
-    about = [record.modality, record.body_part, *list(marked)[:_MARKED_IN_TITLE]]
     return Item(
         ref=record.record_id,
         kind="case",
         source=record.source,
         group_id=record.group_id,
-        title=", ".join(word.replace("_", " ") for word in about if word) or record.record_id,
+        title=_title(record),
         text=case_text(record),
         labels=_labels(record),
     )
@@ -68,16 +70,36 @@ def case_text(record: Record) -> str:
     if record.body_part:
         lines.append(f"Body part: {record.body_part.replace('_', ' ')}.")
     said = [label for label in record.labels if label.name not in _NOT_CLINICAL]
-    lines += [f"{label.name.replace('_', ' ')}: {label.value}." for label in said]
+    lines += [_label_in_words(label) for label in said]
     lines += [f"Marked: {region.label}." for region in record.regions if region.label]
     texts = record.current(record.texts)
     lines += [text.text.strip() for text in texts if text.kind not in _NOT_OF_THE_CASE]
     return "\n".join(dict.fromkeys(lines))
 
 
+def _title(record: Record) -> str:
+    """Its own title, else modality, body part and what is marked, else its id."""
+    titles = [text.text.strip() for text in record.current(record.texts) if text.kind == "title"]
+    marked = dict.fromkeys(region.label for region in record.regions)
+    about = [record.modality, record.body_part, *list(marked)[:_MARKED_IN_TITLE]]
+    words = ", ".join(word.replace("_", " ") for word in about if word)
+    return next(iter(titles), "") or words or record.record_id
+
+
+def _label_in_words(label: Label) -> str:
+    name = label.name.replace("_", " ")
+    if label.system in _PRESENCE_SYSTEMS and label.value in _PRESENCE_WORDS:
+        return _PRESENCE_WORDS[label.value].format(name)
+    return f"{name}: {label.value}."
+
+
 def _labels(record: Record) -> tuple[tuple[str, str], ...]:
     known = [("body_part", record.body_part), ("modality", record.modality)]
     pairs = [(name, value) for name, value in known if value]
-    pairs += [(f"{label.system}/{label.name}", label.value) for label in record.labels]
+    for label in record.labels:
+        if label.system not in _PRESENCE_SYSTEMS:
+            pairs.append((f"{label.system}/{label.name}", label.value))
+        elif label.value == "1.0":
+            pairs.append((f"{label.system}/finding", label.name))
     pairs += [("region", region.label) for region in record.regions if region.label]
     return tuple(dict.fromkeys(pairs))
