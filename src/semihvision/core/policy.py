@@ -5,6 +5,7 @@ source's card and the user must both allow it: the user by a `Permission` for th
 very endpoint, which states every condition of the card.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -61,10 +62,14 @@ def is_loopback(endpoint: str) -> bool:
     """Whether a base URL names this very machine.
 
     Only the literal host counts (``localhost``, 127.0.0.0/8, ::1); no name is ever resolved, so a
-    name that happens to point at this machine is treated as remote.
+    name that happens to point at this machine is treated as remote, and so is every URL that
+    parsers are known to read in different ways (with a user name, blanks or backslashes).
     """
-    host = urlsplit(endpoint).hostname
-    if host is None:
+    try:
+        scheme, host, _, _ = _parts(endpoint)
+    except InputError:
+        return False
+    if scheme not in ("http", "https") or "@" in endpoint:
         return False
     if host == "localhost":
         return True
@@ -117,10 +122,18 @@ def require_may_send(card: Card, endpoint: str, permissions: Sequence[Permission
         raise PolicyError(verdict.reason)
 
 
-def _parts(endpoint: str) -> tuple[str, str | None, int | None, str]:
-    url = urlsplit(endpoint)
+def _parts(endpoint: str) -> tuple[str, str, int | None, str]:
+    """Scheme, host, port and path; the default port is filled in, a trailing slash removed."""
+    try:
+        url = urlsplit(endpoint)
+        host, port = url.hostname, url.port
+    except ValueError:
+        host, port = None, None
+    if not host or not re.fullmatch(r"[!-\[\]-~]+", endpoint):
+        # The value is not shown: a misplaced key is a likely mistake here.
+        raise InputError("the endpoint is no base URL such as https://api.example.org/v1")
     default = {"https": 443, "http": 80}.get(url.scheme)
-    return (url.scheme, url.hostname, url.port or default, url.path.rstrip("/"))
+    return (url.scheme, host, port or default, url.path.rstrip("/"))
 
 
 def _same_endpoint(one: str, other: str) -> bool:
