@@ -35,6 +35,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Command name -> (module with `run(argv) -> int`, one line of help)."""
 
+EXIT_INTERRUPTED = 130
+"""Stopped with Ctrl-C, as shells count it."""
+
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
 
 
@@ -76,3 +79,6 @@ def main(argv: list[str] | None = None) -> int:
     except CheckFailedError as error:
         sys.stderr.write(f"semihvision {name}: {error}\n")
         return EXIT_CHECK_FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write(f"semihvision {name}: stopped; finished work is kept\n")
+        return EXIT_INTERRUPTED
