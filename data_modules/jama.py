@@ -23,7 +23,6 @@ Known (owners' documentation): the two field lists above. Not known: number of c
     split of the SemiHVision paper; whether `answer_idx` is always a letter.
 """
 
-import csv
 import json
 import re
 from collections.abc import Iterator
@@ -34,6 +33,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from data_modules.phantoms import Factors, draw
+from data_modules.reading import OWNER, licence_of
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
@@ -41,12 +41,11 @@ from semihvision.core.record import (
     QA,
     ImageRef,
     Label,
-    Licence,
-    Provenance,
     Record,
     Text,
     invalid_reason,
 )
+from semihvision.core.tables import csv_rows, json_rows, jsonl_rows
 
 CARD = Card(
     name="jama",
@@ -103,15 +102,16 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
         try:
             record = _record(root, row)
             if record.record_id in seen:
-                raise InputError("its id occurs twice; the first case of that id is kept")
+                raise InputError("its id was already used; the first is kept", kind="repeated_id")
         except InputError as error:
-            refused.add(_case_id(row) or place, reason=str(error), kind="case", file=found[0])
+            item = _case_id(row) or place
+            refused.add(item, reason=str(error), kind=error.kind, file=found[0])
             continue
         seen.add(record.record_id)
         yield record
 
 
-def write_twin(root: Path, cases: int, seed: int) -> None:
+def write_twin(root: Path, *, cases: int, seed: int) -> None:
     """Writes invented demo cases in our form: `jama.jsonl` and drawn phantoms in `images/`.
 
     Texts come from `jama_demo.jsonl` beside this file and repeat after eight cases, with another
@@ -154,45 +154,19 @@ def _demo_row(root: Path, demo: dict[str, Any], number: int, seed: int) -> dict[
 
 
 def _rows(path: Path, refused: RefusalLog) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows with their place; broken lines are refused, a broken file is an error."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    if path.suffix == ".csv":
-        yield from (
-            (f"row {number}", dict(row))
-            for number, row in enumerate(csv.DictReader(text.splitlines(keepends=True)), start=1)
-        )
-        return
-    items: list[tuple[str, Any]] = []
-    if path.suffix == ".json":
-        items = [(f"item {number}", item) for number, item in enumerate(_list(path, text), 1)]
+    """Rows with their place; broken ones are refused, a broken file is an error."""
+    if path.suffix == ".jsonl":
+        yield from ((f"line {number}", row) for number, row in jsonl_rows(path, refused))
+    elif path.suffix == ".csv":
+        rows = csv_rows(path, ("link", "question", *_OPTION_FIELDS, "explanation"), refused)
+        yield from ((f"line {number}", dict(row)) for number, row in rows)
     else:
-        for number, line in enumerate(text.splitlines(), start=1):
-            if line.strip():
-                items.append((f"line {number}", _parsed(line)))
-    for place, item in items:
-        if isinstance(item, dict):
-            yield place, item
-        else:
-            refused.add(
-                place, reason="expected one JSON object", kind="broken_json", file=path.name
-            )
-
-
-def _list(path: Path, text: str) -> list[Any]:
-    found = _parsed(text)
-    if not isinstance(found, list):
-        raise InputError(f"{path}: expected a JSON list of cases")
-    return found
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return None
+        for number, row in enumerate(json_rows(path)):
+            if isinstance(row, dict):
+                yield f"row {number}", row
+            else:
+                reason = f"found a JSON {type(row).__name__}, expected an object"
+                refused.add(f"row {number}", reason=reason, kind="invalid_row", file=path.name)
 
 
 def _case_id(row: dict[str, Any]) -> str:
@@ -205,12 +179,12 @@ def _case_id(row: dict[str, Any]) -> str:
 def _record(root: Path, row: dict[str, Any]) -> Record:
     case_id = _case_id(row)
     if not case_id:
-        raise InputError("expected an id or a link")
+        raise InputError("expected an id or a link", kind="invalid_row")
     options = _options(row)
     images = tuple(_images(root, row))
     shown = tuple(image.image_id for image in images)
     texts = [
-        Text(text_id=kind, kind=kind, text=value, provenance_id="owner")
+        Text(text_id=kind, kind=kind, text=value, provenance_id=OWNER.provenance_id)
         for kind, value in (
             ("discussion", _text(row, "explanation")),
             ("diagnosis", _text(row, "diagnosis")),
@@ -237,20 +211,20 @@ def _record(root: Path, row: dict[str, Any]) -> Record:
                     options=options,
                     answer_type="CLOSED",
                     image_ids=shown,
-                    provenance_id="owner",
+                    provenance_id=OWNER.provenance_id,
                 ),
             ),
-            provenance=(Provenance(provenance_id="owner", producer="human"),),
-            licence=Licence(name=CARD.licence, url=CARD.licence_url),
+            provenance=(OWNER,),
+            licence=licence_of(CARD),
         )
     except ValidationError as error:
-        raise InputError(invalid_reason(error)) from None
+        raise InputError(invalid_reason(error), kind="invalid_record") from None
 
 
 def _images(root: Path, row: dict[str, Any]) -> Iterator[ImageRef]:
     paths = row.get("images") or []
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-        raise InputError("images: expected a list of paths")
+        raise InputError("images: expected a list of paths", kind="invalid_row")
     for number, path in enumerate(paths):
         yield probe_image(root, path, image_id=f"image{number}")
 
@@ -260,7 +234,8 @@ def _options(row: dict[str, Any]) -> tuple[str, ...]:
     if [text.lstrip("(")[:1] for text in texts if _LETTER.match(text)] == list(LETTERS):
         texts = [_LETTER.sub("", text) for text in texts]
     if not all(texts) or len({text.casefold() for text in texts}) < len(texts):
-        raise InputError(f"{', '.join(_OPTION_FIELDS)}: expected four different non-empty texts")
+        names = ", ".join(_OPTION_FIELDS)
+        raise InputError(f"{names}: expected four different non-empty texts", kind="options")
     return tuple(texts)
 
 
@@ -277,7 +252,7 @@ def _answer_index(row: dict[str, Any], options: tuple[str, ...]) -> int:
     elif given in ("0", "1", "2", "3", "4"):
         fitting &= {int(given), int(given) - 1}
     elif given:
-        raise InputError("answer_idx: expected a letter A to D or a position 0 to 4")
+        raise InputError("answer_idx: expected a letter A to D or a place 0 to 4", kind="answer")
     answer = _text(row, "answer")
     if answer:
         fitting &= {
@@ -286,7 +261,8 @@ def _answer_index(row: dict[str, Any], options: tuple[str, ...]) -> int:
             if _names(answer, letter, option)
         }
     if len(fitting) != 1:
-        raise InputError("answer_idx and answer: expected them to name one and the same option")
+        reason = "answer_idx and answer: expected them to name one and the same option"
+        raise InputError(reason, kind="answer")
     return fitting.pop()
 
 

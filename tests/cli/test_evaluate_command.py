@@ -28,7 +28,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cases(tmp_path: Path) -> Path:
-    jama.write_twin(tmp_path / "cases", 4, seed=0)
+    jama.write_twin(tmp_path / "cases", cases=4, seed=0)
     return tmp_path / "cases"
 
 
@@ -109,7 +109,7 @@ def test_refused_cases_are_counted_with_exit_code_3(
         "--benchmarks.jama", cases, "--out", tmp_path,
     )  # fmt: skip
     assert code == 3
-    assert document["refused"] == {"jama": {"case": 1}}
+    assert document["refused"] == {"jama": {"missing_image": 1}}
     assert "demo-01.png" in said
 
 

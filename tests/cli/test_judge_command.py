@@ -24,7 +24,7 @@ def reply(request: ChatRequest) -> Answer:
 @pytest.fixture
 def files(tmp_path: Path) -> list[str]:
     """Four demo cases, and an answer to each that names its right option."""
-    jama.write_twin(tmp_path / "cases", 4, seed=0)
+    jama.write_twin(tmp_path / "cases", cases=4, seed=0)
     rows = [json.loads(line) for line in (tmp_path / "cases/jama.jsonl").read_text().splitlines()]
     lines = [{"id": row["id"], "answer": f"{row['answer_idx']}. {row['answer']}"} for row in rows]
     predictions = tmp_path / "predictions.jsonl"

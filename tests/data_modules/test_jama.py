@@ -153,7 +153,7 @@ def test_none_or_several_case_files_are_an_error(tmp_path):
 
 
 def test_twin_is_read_whole_and_says_the_truth_about_its_drawings(tmp_path):
-    jama.write_twin(tmp_path, 16, seed=3)
+    jama.write_twin(tmp_path, cases=16, seed=3)
     records, refused = read(tmp_path)
     assert not refused.items
     assert len(records) == 16
@@ -168,7 +168,7 @@ def test_twin_is_read_whole_and_says_the_truth_about_its_drawings(tmp_path):
 
 def test_twin_depends_on_its_seed_alone(tmp_path):
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
-        jama.write_twin(tmp_path / folder, 3, seed=seed)
+        jama.write_twin(tmp_path / folder, cases=3, seed=seed)
     first, same, other = (
         (tmp_path / folder / "images" / "demo-01.png").read_bytes() for folder in "abc"
     )

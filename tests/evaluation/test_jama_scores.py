@@ -105,7 +105,7 @@ def test_scores_count_text_only_cases_apart_and_missing_answers_as_wrong():
 
 
 def test_cases_and_questions_of_the_demo_twin(tmp_path):
-    jama.write_twin(tmp_path, 8, seed=0)
+    jama.write_twin(tmp_path, cases=8, seed=0)
     refused = RefusalLog()
     records = read_case_records(tmp_path, refused)
     cases = cases_of(records)

@@ -131,7 +131,8 @@ def _print_scores(evaluations: Sequence[Evaluation]) -> None:
             (metric, *(_cell(one.scored.metrics.get(metric)) for one in columns))
             for metric in metrics
         ]
-        print_table(name, ("metric", *(f"{one.control} images" for one in columns)), rows)
+        title = f"{name}, by image control; scores in percent"
+        print_table(title, ("metric", *(one.control for one in columns)), rows)
 
 
 def _cell(value: float | None) -> str:
