@@ -47,9 +47,12 @@ def tracking_uri() -> str:
 
 
 def is_local() -> bool:
-    """Whether what is logged stays on this machine: a file, or a server on loopback."""
+    """Whether what is logged stays on this machine: an SQLite file, or a server on loopback.
+
+    Any other store counts as elsewhere, even one that may be local.
+    """
     uri = tracking_uri()
-    return not uri.startswith(("http://", "https://")) or is_loopback(uri)
+    return uri.startswith(_SQLITE) or is_loopback(uri)
 
 
 def ui_command(uri: str | None = None) -> str:
