@@ -169,12 +169,12 @@ ORGANS: dict[str, Organ] = {
         ),
         Organ(
             name="liver", modality="ct", body_part="abdomen", view="axial",
-            part="{side} lobe of the liver", centre_xy=(0.33, 0.41), reach_xy=(0.09, 0.16),
+            part="{side} lobe of the liver", centre_xy=(0.33, 0.41), reach_xy=(0.1, 0.17),
             draw=_liver,
         ),
         Organ(
             name="kidneys", modality="ct", body_part="abdomen", view="coronal",
-            part="{side} kidney", centre_xy=(0.28, 0.42), reach_xy=(0.06, 0.19), draw=_kidneys,
+            part="{side} kidney", centre_xy=(0.28, 0.42), reach_xy=(0.065, 0.2), draw=_kidneys,
         ),
     )
 }  # fmt: skip

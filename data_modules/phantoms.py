@@ -7,7 +7,7 @@ teaches and tests a pipeline; nothing about patients can be learnt from one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
@@ -21,11 +21,11 @@ SIDES = ("left", "right")
 SIZES = ("small", "large")
 NUMBERS = (1, 2, 3)
 
-_RADIUS = {"small": (0.028, 0.035), "large": (0.062, 0.07)}
+_RADIUS = {"small": (0.028, 0.035), "large": (0.057, 0.065)}
 """Range of lesion radii as fractions of the image: the two sizes never overlap."""
-_GAP = 0.022
+_GAP = 0.03
 """Least distance between the edges of two lesions, as a fraction of the image."""
-_PLACEMENTS_TRIED = 4096
+_PLACEMENTS_TRIED = 1024
 
 
 class Factors(NamedTuple):
@@ -146,21 +146,29 @@ def design(count: int, random: Generator, organs: Sequence[str] = tuple(ORGANS))
 def _places(organ: Organ, factors: Factors, random: Generator) -> list[tuple[float, float, float]]:
     """Centres and radii, from top to bottom, as fractions of the image; none touches another."""
     radii = random.uniform(*_RADIUS[factors.size], size=factors.number)
-    angle = random.uniform(0, 2 * np.pi, (_PLACEMENTS_TRIED, factors.number))
-    reach = np.sqrt(random.uniform(0, 1, (_PLACEMENTS_TRIED, factors.number)))
-    x = organ.centre_xy[0] + organ.reach_xy[0] * reach * np.cos(angle)
-    y = organ.centre_xy[1] + organ.reach_xy[1] * reach * np.sin(angle)
-    apart = np.ones(_PLACEMENTS_TRIED, dtype=bool)
-    for i, j in product(range(factors.number), repeat=2):
-        if i < j:
-            least = radii[i] + radii[j] + _GAP
-            apart &= np.hypot(x[:, i] - x[:, j], y[:, i] - y[:, j]) > least
-    tried = int(np.argmax(apart))
-    assert apart[tried], f"{factors} does not fit: widen reach_xy of {organ.name}"
+    x, y = _apart(organ, radii, random)
     if factors.side == "left":
         x = 2 * MIDLINE - x
-    places = zip(x[tried].tolist(), y[tried].tolist(), radii.tolist(), strict=True)
+    places = zip(x.tolist(), y.tolist(), radii.tolist(), strict=True)
     return sorted(places, key=lambda place: place[1])
+
+
+def _apart(
+    organ: Organ, radii: NDArray[np.float64], random: Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Random centres on the patient's right whose lesions keep their distance."""
+    shape = (_PLACEMENTS_TRIED, len(radii))
+    while True:  # the first round nearly always holds a fitting one
+        angle, reach = random.uniform(0, 2 * np.pi, shape), np.sqrt(random.uniform(0, 1, shape))
+        x = organ.centre_xy[0] + organ.reach_xy[0] * reach * np.cos(angle)
+        y = organ.centre_xy[1] + organ.reach_xy[1] * reach * np.sin(angle)
+        fits = np.ones(_PLACEMENTS_TRIED, dtype=bool)
+        for i, j in combinations(range(len(radii)), 2):
+            least = radii[i] + radii[j] + _GAP
+            fits &= np.hypot(x[:, i] - x[:, j], y[:, i] - y[:, j]) > least
+        if fits.any():
+            first = int(np.argmax(fits))
+            return x[first], y[first]
 
 
 def _paint(

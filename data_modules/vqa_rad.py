@@ -240,8 +240,8 @@ class _Questioner:
         yield self._row(phantom, "PRES", answer, closed=True, site=phantom.organ.site(asked))
 
     def _asked_side(self, factors: Factors) -> str:
-        turn = self._turn("asked side", factors.organ, factors.side)
-        return SIDES[(SIDES.index(factors.side) + turn) % 2]
+        """Each side in turn, the left one first, so that "yes" and "no" stay even."""
+        return SIDES[self._turn("asked side", factors.organ, factors.side) % 2]
 
     def _turn(self, *key: str) -> int:
         turn = self._turns[key]
