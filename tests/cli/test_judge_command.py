@@ -1,6 +1,8 @@
 """`semihvision judge run` from the command line to what stands in MLflow."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +133,13 @@ def test_the_shipped_configuration_is_accepted_and_refuses_by_default(
     code, _, said = judge(capsys, "-c", str(config), *files)
     assert code == 2
     assert "endpoint: https://api.openai.com:443/v1" in said
+
+
+def test_evaluate_and_judge_load_no_tensors_client_or_tracker_until_they_need_one():
+    code = (
+        "import sys, semihvision.cli.judge, semihvision.cli.evaluate\n"
+        "heavy = {'torch', 'lightning', 'transformers', 'openai', 'mlflow', 'sklearn'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

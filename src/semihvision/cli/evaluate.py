@@ -84,8 +84,11 @@ def _parser() -> Any:
 
 def _answerer(arguments: Any) -> Answerer:
     if arguments.model:
+        from transformers.utils.logging import disable_progress_bar
+
         from evaluation.local_model import LocalAnswerer
 
+        disable_progress_bar()  # type: ignore[no-untyped-call]
         return LocalAnswerer.load(
             Path(arguments.model),
             batch_size=arguments.batch_size,
