@@ -31,6 +31,12 @@ def vqa_rad_root() -> Path:
 
 
 @pytest.fixture(scope="session")
+def deeplesion_table() -> Path:
+    """158 real rows of DeepLesion's table."""
+    return real_data_folder("data/deeplesion/DL_info_subset.csv")
+
+
+@pytest.fixture(scope="session")
 def mumc_predictions() -> Path:
     """The published prediction files of MUMC on VQA-RAD."""
     return real_data_folder("data/vqa_rad_mumc_predictions")

@@ -1,0 +1,133 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from data_modules import eurorad
+from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.record import Record
+
+CASE = {
+    "case_id": 17000,
+    "date": "2021-03-04",
+    "title": "A case",
+    "clinical_history": "Pain.",
+    "imaging_findings": " A mass.\n\nIt enhances. ",
+    "discussion": "Rare.",
+    "diagnosis": "Schwannoma",
+    "images": [{"file": "a.png", "caption": "T2"}, {"file": "b.jpg"}],
+}
+
+
+def write(root: Path, *cases: Any) -> Path:
+    for name in ("a.png", "b.jpg"):
+        Image.new("L", (8, 8)).save(root / name)
+    lines = [case if isinstance(case, str) else json.dumps(case) for case in cases]
+    (root / "cases.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return root
+
+
+def read(root: Path) -> tuple[list[Record], RefusalLog]:
+    refused = RefusalLog()
+    return list(eurorad.read(root, refused)), refused
+
+
+def test_a_case_becomes_a_record_with_all_its_texts(tmp_path: Path) -> None:
+    (record,), refused = read(write(tmp_path, CASE))
+
+    assert refused.items == []
+    assert (record.record_id, record.group_id, record.split) == ("eurorad/17000", "case 17000", "")
+    assert [(text.kind, text.text, text.image_ids) for text in record.texts] == [
+        ("title", "A case", ()),
+        ("history", "Pain.", ()),
+        ("findings", "A mass.\n\nIt enhances.", ()),
+        ("discussion", "Rare.", ()),
+        ("diagnosis", "Schwannoma", ()),
+        ("caption", "T2", ("image 1",)),
+    ]
+    assert [image.path for image in record.images] == ["a.png", "b.jpg"]
+    assert record.provenance[0].producer == "human"
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"date": "2015-07-05"}, "too_old"),
+        ({"date": ""}, "no_date"),
+        ({"date": None}, "no_date"),
+        ({"date": "04.03.2021"}, "no_date"),
+        ({"case_id": ""}, "invalid_row"),
+        ({"case_id": None}, "invalid_row"),
+        ({"discussion": 7}, "invalid_row"),
+        ({"images": "a.png"}, "invalid_row"),
+        ({"images": [{"caption": "x"}]}, "invalid_row"),
+        ({"case_id": 1}, "repeated_id"),
+    ],
+)
+def test_a_bad_case_is_refused_and_the_rest_goes_on(
+    changes: dict[str, Any], kind: str, tmp_path: Path
+) -> None:
+    first, last = {**CASE, "case_id": 1}, {**CASE, "case_id": 2}
+
+    records, refused = read(write(tmp_path, first, {**CASE, **changes}, last))
+
+    assert [record.record_id for record in records] == ["eurorad/1", "eurorad/2"]
+    assert refused.counts() == {kind: 1}
+    assert refused.items[0].file == "cases.jsonl"
+
+
+def test_a_case_without_the_key_date_is_refused(tmp_path: Path) -> None:
+    case = {name: value for name, value in CASE.items() if name != "date"}
+
+    records, refused = read(write(tmp_path, case))
+
+    assert records == []
+    assert refused.items[0].item == "case 17000"
+    assert refused.items[0].reason == "no date, so its licence is not known"
+
+
+def test_the_first_open_day_is_open(tmp_path: Path) -> None:
+    records, _ = read(write(tmp_path, {**CASE, "date": "2015-07-06"}))
+
+    assert len(records) == 1
+
+
+def test_a_bad_image_or_line_is_refused_alone(tmp_path: Path) -> None:
+    images = [{"file": "absent.png", "caption": "x"}, {"file": "../a.png"}, {"file": "b.jpg"}]
+
+    records, refused = read(write(tmp_path, "{broken", {**CASE, "images": images}))
+
+    assert [image.image_id for image in records[0].images] == ["image 3"]
+    assert [(item.item, item.kind) for item in refused.items] == [
+        ("line 1", "broken_json"),
+        ("case 17000, image 1", "missing_image"),
+        ("case 17000, image 2", "path_outside_root"),
+    ]
+
+
+def test_no_table_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no file cases\.jsonl"):
+        read(tmp_path)
+
+
+def test_the_twin_is_read_whole_and_its_texts_agree(tmp_path: Path) -> None:
+    eurorad.write_twin(tmp_path, cases=20, seed=4)
+
+    records, refused = read(tmp_path)
+
+    assert refused.items == []
+    assert len(records) == 20
+    assert {len(record.images) for record in records} == {1, 2, 3}
+    for record in records:
+        texts = {text.kind: text.text for text in record.texts}
+        side = "left" if " left " in texts["diagnosis"] else "right"
+        other = {"left": "right", "right": "left"}[side]
+        assert f" {other} " not in texts["diagnosis"] + texts["caption"]
+        assert f"Only the {side} " in texts["discussion"]
+        assert f"There is no lesion in the {other} " in texts["findings"]
+        for size in ("small", "large"):
+            said = [size in texts[kind] for kind in ("diagnosis", "caption", "discussion")]
+            assert len(set(said)) == 1
+        assert "not a patient" in texts["history"]
