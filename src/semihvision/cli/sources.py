@@ -1,5 +1,6 @@
 """`semihvision sources`: the cards of all sources, as a table or JSON."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from semihvision.cli.output import print_json, print_table
@@ -17,11 +18,27 @@ def run(argv: list[str]) -> int:
     if arguments.json:
         print_json([{**asdict(c), "earliest_date": str(c.earliest_date or "")} for c in cards])
         return 0
-    columns = ("source", "licence", "access", "to a hosted model", "passing on", "commercial")
-    print_table("Sources", columns, (_row(c) for c in cards))
+    if arguments.names:
+        for one in cards:
+            print_table(one.name, ("what", "terms"), _details(one))
+        return 0
+    columns = ("source", "licence", "to a hosted model", "passing on", "commercial")
+    print_table("Sources (one in full: semihvision sources NAME)", columns, map(_row, cards))
     return 0
 
 
+def _hosted(one: Card) -> str:
+    return "your consent" + "".join(f" + {name}" for name in one.api_conditions)
+
+
 def _row(one: Card) -> tuple[str, ...]:
-    api = "your consent" + "".join(f" + {name}" for name in one.api_conditions)
-    return (one.name, one.licence, one.access, api, one.redistribution, one.commercial_use)
+    return (one.name, one.licence, _hosted(one), one.redistribution, one.commercial_use)
+
+
+def _details(one: Card) -> Iterator[tuple[str, str]]:
+    for name, value in asdict(one).items():
+        if name == "api_conditions":
+            yield "to a hosted model", _hosted(one)
+        elif value not in (None, ""):
+            shown = {True: "yes", False: "no"}.get(value, value)
+            yield name.replace("_", " ").removeprefix("api "), str(shown)
