@@ -132,6 +132,7 @@ def test_export_writes_lines_and_says_what_had_none(
 
     found = json.loads(said(capsys))
     assert (found["records"], found["lines"], found["records_without_samples"]) == (5, 55, 2)
+    assert found["not_to_be_passed_on"] == ["folder", "lld_mmri"]
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 55
     assert Record.model_validate(rows[0]["record"]).qa[0].qa_id == "fig 1 q1"

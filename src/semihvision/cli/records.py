@@ -7,6 +7,7 @@ from typing import Any
 
 from semihvision.cli.output import print_json, print_table, stderr
 from semihvision.cli.parsing import dispatch, parser
+from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.counts import RecordCounts, has
 from semihvision.core.errors import EXIT_DONE
 from semihvision.core.llava import export_lines
@@ -77,6 +78,7 @@ def export(argv: list[str]) -> int:
     made.add_argument("--json", action="store_true", help="one JSON document")
     arguments = made.parse_args(argv)
     records = lines = without = 0
+    sources: set[str] = set()
     partial = arguments.out.with_name(arguments.out.name + ".partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
     with partial.open("w", encoding="utf-8") as stream:
@@ -85,17 +87,30 @@ def export(argv: list[str]) -> int:
             for line in export_lines([record]):
                 stream.write(line + "\n")
                 lines += 1
+            sources.add(record.source)
             records += 1
             without += lines == before
     partial.replace(arguments.out)
-    document = {"out": str(arguments.out), "records": records, "lines": lines}
-    document["records_without_samples"] = without
+    kept = sorted(name for name in sources if not _may_be_passed_on(name))
+    document = {
+        "out": str(arguments.out),
+        "records": records,
+        "lines": lines,
+        "records_without_samples": without,
+        "not_to_be_passed_on": kept,
+    }
     if arguments.json:
         print_json(document)
     else:
-        rows = [(name.replace("_", " "), value) for name, value in document.items()]
+        shown = {**document, "not_to_be_passed_on": ", ".join(kept) or "-"}
+        rows = [(name.replace("_", " "), value) for name, value in shown.items()]
         print_table("LLaVA/Cambrian JSONL", ("what", "value"), rows)
     return EXIT_DONE
+
+
+def _may_be_passed_on(source: str) -> bool:
+    """By its card; a source without one has no terms that would say so."""
+    return source in CARD_MODULES and card(source).redistribution != "no"
 
 
 def _lines(record: Record) -> Iterator[tuple[str, str]]:
