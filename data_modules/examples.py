@@ -7,7 +7,9 @@ from typing import Literal
 from semihvision.core.batch import IMAGE_PLACEHOLDER, Example, Turn
 from semihvision.core.record import QA, Conversation, Record, Text, part_id, question_text
 
-Use = Literal["captions", "qa", "conversations"]
+Use = Literal["captions", "qa", "dialogues", "conversations"]
+"""``dialogues``: all questions about the same images as turns of one sample, LLaVA's form, which
+reads an image once for many questions; ``qa``: every question as a sample of its own."""
 
 SPLITS = {
     "train": "train",
@@ -27,6 +29,12 @@ CAPTION_REQUESTS = (
     "Write a short report of this image.",
     "Summarise the findings in this image.",
 )
+
+
+DIALOGUE_QUESTIONS = 8
+"""Most questions of one dialogue, so that samples stay short; our choice."""
+
+Part = Text | QA | Conversation
 
 
 def examples_of(
@@ -50,39 +58,61 @@ def examples_of(
         Examples in record order; superseded and rejected parts are left out.
     """
     for record in records:
-        for part in _parts(record, uses):
-            owners = getattr(part, "split", "") or record.split
+        for parts in _parts(record, uses):
+            first = parts[0]
+            owners = (first.split if not isinstance(first, Text) else "") or record.split
             split = SPLITS.get(owners, owners or "train")
             if split == "train" and _held_out(record.group_id, validation_fraction, seed):
                 split = "validation"
             yield Example(
-                example_id=f"{record.record_id}#{part_id(part)}",
+                example_id=f"{record.record_id}#{part_id(first)}",
                 source=record.source,
                 split=split,
-                turns=_turns(part),
-                images=tuple(record.image(image_id) for image_id in part.image_ids),
+                turns=_turns(parts),
+                images=tuple(record.image(image_id) for image_id in first.image_ids),
             )
 
 
-def _parts(record: Record, uses: Sequence[Use]) -> Iterator[Text | QA | Conversation]:
+def _parts(record: Record, uses: Sequence[Use]) -> Iterator[Sequence[Part]]:
+    """What makes one example each: a single part, or the questions of a dialogue."""
     if "captions" in uses:
         for text in record.current(record.texts):
             if text.kind in CAPTION_KINDS and text.image_ids:
-                yield text
+                yield [text]
     if "qa" in uses:
-        yield from record.current(record.qa)
+        yield from ([question] for question in record.current(record.qa))
+    if "dialogues" in uses:
+        yield from _dialogues(record)
     if "conversations" in uses:
-        yield from record.current(record.conversations)
+        yield from ([conversation] for conversation in record.current(record.conversations))
 
 
-def _turns(part: Text | QA | Conversation) -> tuple[Turn, ...]:
-    if isinstance(part, Conversation):
-        return tuple(Turn(turn.role, turn.text) for turn in part.turns)
-    placeholders = (IMAGE_PLACEHOLDER + "\n") * len(part.image_ids)
-    if isinstance(part, Text):
-        request = CAPTION_REQUESTS[_number(part.text_id + part.text) % len(CAPTION_REQUESTS)]
-        return (Turn("human", placeholders + request), Turn("gpt", part.text))
-    return (Turn("human", placeholders + question_text(part)), Turn("gpt", part.answer))
+def _dialogues(record: Record) -> Iterator[list[QA]]:
+    """Questions of one split about the same images, at most `DIALOGUE_QUESTIONS` together.
+
+    Their order depends on the questions alone and differs from record to record, so that every
+    kind of question comes first somewhere, as it does when a model is asked a single one.
+    """
+    together: dict[tuple[tuple[str, ...], str], list[QA]] = {}
+    for question in record.current(record.qa):
+        together.setdefault((question.image_ids, question.split), []).append(question)
+    for questions in together.values():
+        mixed = sorted(questions, key=lambda q: _number(f"{record.record_id}#{q.qa_id}"))
+        for start in range(0, len(mixed), DIALOGUE_QUESTIONS):
+            yield mixed[start : start + DIALOGUE_QUESTIONS]
+
+
+def _turns(parts: Sequence[Part]) -> tuple[Turn, ...]:
+    first = parts[0]
+    if isinstance(first, Conversation):
+        return tuple(Turn(turn.role, turn.text) for turn in first.turns)
+    placeholders = (IMAGE_PLACEHOLDER + "\n") * len(first.image_ids)
+    if isinstance(first, Text):
+        request = CAPTION_REQUESTS[_number(first.text_id + first.text) % len(CAPTION_REQUESTS)]
+        return (Turn("human", placeholders + request), Turn("gpt", first.text))
+    pairs = [(question_text(qa), qa.answer) for qa in parts if isinstance(qa, QA)]
+    turns = [turn for asked, told in pairs for turn in (Turn("human", asked), Turn("gpt", told))]
+    return (Turn("human", placeholders + turns[0].text), *turns[1:])
 
 
 def _held_out(group_id: str, fraction: float, seed: int) -> bool:

@@ -84,3 +84,38 @@ def test_held_out_groups_are_whole_and_about_the_asked_share(fraction: float, se
     assert all(len(found) == 1 for found in splits.values())
     share = sum(found == {"validation"} for found in splits.values()) / 100
     assert abs(share - fraction) < 0.2
+
+
+def test_a_dialogue_asks_all_questions_about_an_image_and_shows_it_once() -> None:
+    questions = tuple(
+        QA(
+            qa_id=f"q{n}",
+            question=f"{n}?",
+            answer=f"{n}!",
+            image_ids=("i",),
+            split="test" if n == 9 else "train",
+            provenance_id="human",
+        )
+        for n in range(10)
+    )
+    only = record(qa=questions, provenance=record().provenance[:1])
+    made = list(examples_of([only], uses=["dialogues"]))
+    assert [len(example.turns) for example in made] == [16, 2, 2]
+    assert [example.split for example in made] == ["train", "train", "test"]
+    for example in made:
+        assert sum(turn.text.count("<image>") for turn in example.turns) == 1
+        assert example.turns[0].text.startswith("<image>\n")
+        assert len(example.images) == 1
+        for asked, told in zip(example.turns[::2], example.turns[1::2], strict=True):
+            assert asked.text.removeprefix("<image>\n")[:-1] == told.text[:-1]
+    asked = {turn.text.removeprefix("<image>\n") for e in made for turn in e.turns[::2]}
+    assert asked == {f"{n}?" for n in range(10)}
+
+
+def test_order_in_dialogues_differs_between_records() -> None:
+    questions = tuple(
+        QA(qa_id=f"q{n}", question=f"{n}?", answer="yes", provenance_id="human") for n in range(4)
+    )
+    records = [record(str(n), qa=questions, provenance=record().provenance[:1]) for n in range(40)]
+    first = {example.turns[0].text for example in examples_of(records, uses=["dialogues"])}
+    assert first == {f"{n}?" for n in range(4)}
