@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import settings
 from chat_server import ChatServer
+from hypothesis import settings
 
 # Speed is measured in benchmarks/; on a shared machine a deadline would fail good code.
 settings.register_profile("semihvision", deadline=None)
