@@ -59,7 +59,9 @@ class RunProvenance(SaveConfigCallback):
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes answers of `predict`, one JSON object a line, as `score` reads them.
+    """Writes answers of `predict`, one JSON object a line: ``id`` (record and question), ``answer``.
+
+    Files for `score`, with the benchmark's own ids, come from `evaluate`.
 
     Args:
         file: Where to; written anew by every run.
