@@ -59,7 +59,7 @@ class RunProvenance(SaveConfigCallback):
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes answers of `predict`, one JSON object a line: ``id`` (record and question), ``answer``.
+    """Writes answers of `predict`: one JSON object a line, with record and question as ``id``.
 
     Files for `score`, with the benchmark's own ids, come from `evaluate`.
 
