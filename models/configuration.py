@@ -28,8 +28,8 @@ class TowerSpec:
         timm_kwargs: Arguments of ``timm.create_model`` besides name, weights and classes.
         input_side_px: Side of the square input in pixels.
         features: ``last``: normalised output tokens; ``second_last``: output of the last block but
-            one, not normalised; ``stages``: all stages of a convolutional network, resized and
-            concatenated. Class tokens are always dropped.
+            one, not normalised; ``stages``: every stage of a convolutional network (and its stem
+            where timm counts it), resized and concatenated. Class tokens are always dropped.
         grid_side: Side a_t of the token grid that is handed on.
         dim: Channels of the features.
         image_mean: Mean per channel, 0 to 1.

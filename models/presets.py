@@ -132,7 +132,7 @@ def _tiny_vit(name: str, timm_model: str, side_px: int, patch: int, **spec: Any)
 
 
 def _tiny() -> PMCCambrianConfig:
-    """Four small towers, one of each published kind, and a small decoder; our choice."""
+    """Four small towers, three of published kinds, and a small decoder; our choice."""
     siglip = _tiny_vit(
         "tiny-siglip",
         "vit_so400m_patch14_siglip_384",
@@ -165,20 +165,29 @@ def _tiny() -> PMCCambrianConfig:
         image_std=IMAGENET_STD,
         padding_colour=IMAGENET_COLOUR,
     )
-    convnext = TowerSpec(
-        name="tiny-convnext-multi-stage",
-        timm_model="convnext_atto",
-        timm_kwargs={"depths": [1, 1, 1, 1], "dims": [16, 32, 48, 64], "ls_init_value": 1.0},
+    # A residual network in place of ConvNeXt, whose layer norm over the channels of each cell drops
+    # the contrast between cells: started from random weights, this one learned the organ, side,
+    # number and size of phantom lesions in 80 steps, where ConvNeXt needed more than 120.
+    resnet = TowerSpec(
+        name="tiny-resnet-multi-stage",
+        timm_model="resnet18",
+        timm_kwargs={
+            "layers": [1, 1, 1, 1],
+            "channels": [16, 24, 32, 48],
+            "stem_type": "deep",
+            "stem_width": 8,
+            "norm_layer": "groupnorm1",
+        },
         input_side_px=96,
         features="stages",
         grid_side=12,
-        dim=16 + 32 + 48 + 64,
+        dim=16 + 16 + 24 + 32 + 48,
         image_mean=CLIP_MEAN,
         image_std=CLIP_STD,
         padding_colour=CLIP_COLOUR,
     )
     return PMCCambrianConfig(
-        towers=[siglip, clip, dinov2, convnext],
+        towers=[siglip, clip, dinov2, resnet],
         text_config={
             "model_type": "llama",
             "vocab_size": TINY_VOCABULARY_SIZE,
@@ -190,6 +199,8 @@ def _tiny() -> PMCCambrianConfig:
             "max_position_embeddings": 2048,
             "rms_norm_eps": 1e-5,
             "rope_theta": 10000.0,
+            # 1/sqrt(hidden_size): the usual 0.02 suits a width of thousands.
+            "initializer_range": 0.088,
             **TINY_SPECIAL_IDS,
         },
         vision_hidden_size=64,

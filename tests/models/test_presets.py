@@ -94,7 +94,7 @@ def test_show_prints_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(capsys.readouterr().out)
     assert document["parameters"] == sum(document["parts"].values())
     assert models_command.run(["show", "tiny"]) == 0
-    assert "tiny-convnext" in capsys.readouterr().out
+    assert "tiny-resnet" in capsys.readouterr().out
 
 
 def test_importing_the_package_loads_no_tensor_library() -> None:
