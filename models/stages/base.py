@@ -90,6 +90,8 @@ class Stage(L.LightningModule):
             self.model = PMCCambrian.from_preset(self.preset)
         else:
             self.model = PMCCambrian.from_pretrained(self.init_from)
+            # transformers hands models over in evaluation mode.
+            self.model.train()
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(part_of(name) in self.train_parts)
 
