@@ -23,7 +23,7 @@ Known (read in the files): 3,064 + 451 questions, 314 of 315 images used, ten in
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,9 @@ _FIELDS = (
 )  # fmt: skip
 
 
-def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
+def read(
+    root: Path, refused: RefusalLog, *, splits: Sequence[str] = tuple(SPLIT_FILES)
+) -> Iterator[Record]:
     """Yields one record per image with all its questions, in the files' order.
 
     Blanks around questions, answers and answer types are removed and integer answers become text;
@@ -73,13 +75,20 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
     Args:
         root: Folder in the owners' layout.
         refused: Gets every question that cannot be used, with the reason.
+        splits: Those to read: `train`, `test` or both. Tables and images of the others are not
+            touched, and nothing of them is refused.
 
     Raises:
-        InputError: One of the two tables is missing or no JSON array.
+        InputError: A table is missing or no JSON array, or a split is unknown.
     """
     questions: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     seen: set[int] = set()
+    unknown = sorted(set(splits) - set(SPLIT_FILES))
+    if unknown:
+        raise InputError(f"split {', '.join(unknown)}: expected {' or '.join(SPLIT_FILES)}")
     for split, name in SPLIT_FILES.items():
+        if split not in splits:
+            continue
         for number, row in enumerate(json_rows(required_file(root, name))):
             reason = _fault(row)
             if reason:

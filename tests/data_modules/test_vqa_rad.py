@@ -96,6 +96,21 @@ def test_one_image_is_one_record_with_its_questions_of_both_splits(tmp_path: Pat
     )
 
 
+def test_only_the_asked_splits_are_read_and_refused(tmp_path: Path) -> None:
+    bad = [{**ROW, "qid": 2, "image_name": "absent.jpg"}, {**ROW, "qid": 1}, "text"]
+    root = write(tmp_path, [ROW, *bad], [{**ROW, "qid": 9}, "text"])
+    refused = RefusalLog()
+
+    (record,) = vqa_rad.read(root, refused, splits=("test",))
+
+    assert [(question.qa_id, question.split) for question in record.qa] == [("9", "test")]
+    assert [(item.item, item.file) for item in refused.items] == [("row 1", "testset.json")]
+    (root / "trainset.json").unlink()
+    assert len(list(vqa_rad.read(root, RefusalLog(), splits=("test",)))) == 1
+    with pytest.raises(InputError, match="split val: expected train or test"):
+        list(vqa_rad.read(root, RefusalLog(), splits=("val", "test")))
+
+
 def test_bad_rows_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     train = [
         ROW,

@@ -9,6 +9,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from semihvision.core.files import write_text_atomically
+
 EXIT_DONE = 0
 EXIT_UNUSABLE = 2
 EXIT_REFUSED_ITEMS = 3
@@ -73,4 +75,4 @@ class RefusalLog:
             path.unlink(missing_ok=True)
             return
         lines = (json.dumps(asdict(item), ensure_ascii=False) for item in self.items)
-        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        write_text_atomically(path, "".join(line + "\n" for line in lines))
