@@ -15,7 +15,8 @@ Expected tree (tables plain or gzip-compressed, `.csv` or `.csv.gz`)::
       files/p10/p10000032/s50414267.txt               report
       files/p10/p10000032/s50414267/<dicom_id>.jpg
 
-Split policy: the owners' split; a patient is one group.
+Split policy: the owners' split; a patient is one group. Where the split table is there, a study
+    that is not in it is refused, lest it be trained on.
 Known (owners' code, MIT-LCP/mimic-cxr): the paths, the metadata's columns, the form of reports and
     which section stands for a report (impression, else findings, else the last paragraph, else
     comparison; the last occurrence of a section counts). Names of the table files, and columns of
@@ -78,6 +79,11 @@ LABELLERS = {"chexpert": "CheXpert", "negbio": "NegBio"}
 SPLITS = {"train": "train", "validate": "validation", "test": "test"}
 
 _USED_COLUMNS = ("dicom_id", "subject_id", "study_id", "ViewPosition")
+_ID_FORMS = {
+    "dicom_id": re.compile(r"[0-9a-f-]+"),
+    "subject_id": re.compile(r"[0-9]+"),
+    "study_id": re.compile(r"[0-9]+"),
+}
 _SECTION = re.compile(r"\n ([A-Z ()/,-]+):\s")
 _HISTORY = ("indication", "history", "clinical history", "clinical information", "reason for exam")
 
@@ -98,30 +104,13 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
         InputError: There is no metadata table, or a column is missing.
     """
     metadata = required_file(root, *_table_names("metadata"))
-    splits = {
-        row["dicom_id"]: row["split"]
-        for row in _optional_rows(root, "split", ("dicom_id", "split"), refused)
-    }
+    splits = _by_id(root, "split", ("dicom_id", "split"), refused)
     labels = {
-        name: {
-            row["study_id"]: row
-            for row in _optional_rows(root, name, ("study_id", *FINDINGS), refused)
-        }
-        for name in LABELLERS
+        system: _by_id(root, name, ("study_id", *FINDINGS), refused) or {}
+        for name, system in LABELLERS.items()
     }
-    studies: dict[str, list[Row]] = {}
-    seen: set[str] = set()
-    for line, row in csv_rows(metadata, _USED_COLUMNS, refused):
-        if row["dicom_id"] in seen:
-            reason = "this dicom_id was already used"
-            refused.add(f"line {line}", reason=reason, kind="repeated_id", file=metadata.name)
-            continue
-        seen.add(row["dicom_id"])
-        studies.setdefault(row["study_id"], []).append(row)
-    for study, rows in studies.items():
-        found = [
-            (LABELLERS[name], table[study]) for name, table in labels.items() if study in table
-        ]
+    for study, rows in _studies(metadata, refused).items():
+        found = [(system, table[study]) for system, table in labels.items() if study in table]
         try:
             split = _split(rows, splits)
             record = _record(root, study, rows, split, _labels(found), refused)
@@ -155,29 +144,69 @@ def _table_names(name: str) -> tuple[str, str]:
     return plain, plain + ".gz"
 
 
-def _optional_rows(
+def _studies(metadata: Path, refused: RefusalLog) -> dict[str, list[Row]]:
+    """The rows of every study; ids have their form, so that they may stand in messages."""
+    studies: dict[str, list[Row]] = {}
+    seen: set[str] = set()
+    for line, row in csv_rows(metadata, _USED_COLUMNS, refused):
+        wrong = [name for name, form in _ID_FORMS.items() if not form.fullmatch(row[name])]
+        if wrong:
+            reason = (
+                f"{', '.join(wrong)}: expected digits; in dicom_id hexadecimal digits and hyphens"
+            )
+            refused.add(f"line {line}", reason=reason, kind="invalid_row", file=metadata.name)
+        elif row["dicom_id"] in seen:
+            reason = "this dicom_id was already used"
+            refused.add(f"line {line}", reason=reason, kind="repeated_id", file=metadata.name)
+        else:
+            seen.add(row["dicom_id"])
+            studies.setdefault(row["study_id"], []).append(row)
+    return studies
+
+
+def _by_id(
     root: Path, name: str, columns: tuple[str, ...], refused: RefusalLog
-) -> Iterator[Row]:
-    for file_name in _table_names(name):
-        if (root / file_name).is_file():
-            yield from (row for _, row in csv_rows(root / file_name, columns, refused))
-            return
+) -> dict[str, Row] | None:
+    """The rows of an optional table by its first column; None where there is no such table.
+
+    A repeated row is refused; where it says something else, so is the first one.
+    """
+    path = next((root / name for name in _table_names(name) if (root / name).is_file()), None)
+    if path is None:
+        return None
+    table: dict[str, Row] = {}
+    contradicted: set[str] = set()
+    for line, row in csv_rows(path, columns, refused):
+        key = row[columns[0]]
+        first = table.setdefault(key, row)
+        if first is row:
+            continue
+        reason, kind = f"this {columns[0]} was already used; the first is kept", "repeated_id"
+        if any(first[column] != row[column] for column in columns):
+            reason = f"this {columns[0]} was already used with other values; none is kept"
+            kind = "contradicting_rows"
+            contradicted.add(key)
+        refused.add(f"line {line}", reason=reason, kind=kind, file=path.name)
+    return {key: row for key, row in table.items() if key not in contradicted}
 
 
-def _split(rows: list[Row], splits: dict[str, str]) -> str:
-    found = {splits.get(row["dicom_id"], "") for row in rows}
-    if len(found) > 1 or not found <= {"", *SPLITS}:
+def _split(rows: list[Row], splits: dict[str, Row] | None) -> str:
+    """The study's split; empty where the owners' table of splits is not there."""
+    if splits is None:
+        return ""
+    if not all(row["dicom_id"] in splits for row in rows):
+        raise InputError("not all of its images have a row in the split table", kind="no_split")
+    found = {splits[row["dicom_id"]]["split"] for row in rows}
+    if len(found) > 1 or not found <= set(SPLITS):
         raise InputError(
-            f"split {', '.join(sorted(found))}: expected one of {', '.join(SPLITS)} for the study",
+            f"split: expected one of {', '.join(SPLITS)}, the same for the whole study",
             kind="invalid_row",
         )
-    return SPLITS.get(found.pop(), "")
+    return SPLITS[found.pop()]
 
 
 def _folder(subject: str, study: str) -> str:
     """Path of a study below the root; its report has the same name with ``.txt``."""
-    if not (subject.isdecimal() and study.isdecimal()):
-        raise InputError("subject_id or study_id is no number", kind="invalid_row")
     return f"files/p{subject[:2]}/p{subject}/s{study}"
 
 

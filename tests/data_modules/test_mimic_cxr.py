@@ -57,6 +57,13 @@ def write(root: Path, *rows: dict[str, str], report: str | None = REPORT) -> Pat
     return root
 
 
+def write_splits(root: Path, *splits: tuple[str, str]) -> Path:
+    columns = ("dicom_id", "split")
+    rows = [dict(zip(columns, one, strict=True)) for one in splits]
+    table(root / "mimic-cxr-2.0.0-split.csv", columns, *rows)
+    return root
+
+
 def read(root: Path) -> tuple[list[Record], RefusalLog]:
     refused = RefusalLog()
     return list(mimic_cxr.read(root, refused)), refused
@@ -170,18 +177,69 @@ def test_bad_rows_are_refused_and_the_rest_goes_on(
     assert refused.counts() == kinds
 
 
-def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
-    root = write(tmp_path, image_row())
-    table(
-        root / "mimic-cxr-2.0.0-split.csv",
-        ("dicom_id", "split"),
-        {"dicom_id": "a-1", "split": "dev"},
-    )
+@pytest.mark.parametrize("split", ["dev", "Test", ""])
+def test_an_unknown_split_is_refused(split: str, tmp_path: Path) -> None:
+    root = write_splits(write(tmp_path, image_row()), ("a-1", split))
 
     records, refused = read(root)
 
     assert records == []
-    assert "split dev: expected one of train, validate, test" in refused.items[0].reason
+    assert refused.items[0].reason == (
+        "split: expected one of train, validate, test, the same for the whole study"
+    )
+
+
+@pytest.mark.parametrize(
+    ("splits", "kinds"),
+    [
+        ([("a-9", "train")], {"no_split": 1}),
+        ([("a-1", "test")], {"no_split": 1}),
+        ([("a-1", "train"), ("a-2", "train"), ("a-1", "test")],
+         {"contradicting_rows": 1, "no_split": 1}),
+        ([("a-1", "train"), ("a-2", "test")], {"invalid_row": 1}),
+    ],
+)  # fmt: skip
+def test_a_study_without_one_sure_split_is_refused(
+    splits: list[tuple[str, str]], kinds: dict[str, int], tmp_path: Path
+) -> None:
+    root = write_splits(write(tmp_path, image_row(), image_row("a-2")), *splits)
+
+    records, refused = read(root)
+
+    assert records == []
+    assert refused.counts() == kinds
+
+
+def test_rows_said_twice_are_refused_and_contradicting_labels_not_used(tmp_path: Path) -> None:
+    root = write_splits(write(tmp_path, image_row()), ("a-1", "test"), ("a-1", "test"))
+    labels = {"subject_id": "10000001", "study_id": "50000001"}
+    table(
+        root / "mimic-cxr-2.0.0-chexpert.csv",
+        (*labels, *mimic_cxr.FINDINGS),
+        {**labels, "Edema": "1.0"},
+        {**labels, "Edema": "0.0"},
+    )
+
+    (record,), refused = read(root)
+
+    assert (record.split, record.labels) == ("test", ())
+    assert [(item.item, item.kind) for item in refused.items] == [
+        ("line 3", "repeated_id"),
+        ("line 3", "contradicting_rows"),
+    ]
+
+
+@pytest.mark.parametrize("column", ["dicom_id", "subject_id", "study_id"])
+def test_shifted_cells_are_refused_without_being_quoted(column: str, tmp_path: Path) -> None:
+    root = write(tmp_path, image_row("a-2"), {**image_row(), column: "Jane Doe"})
+
+    records, refused = read(root)
+
+    assert len(records) == 1
+    (item,) = refused.items
+    assert (item.item, item.kind) == ("line 3", "invalid_row")
+    assert column in item.reason
+    assert "Jane" not in str(item)
 
 
 def test_no_metadata_is_an_error(tmp_path: Path) -> None:
