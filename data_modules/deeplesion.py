@@ -24,6 +24,7 @@ Not taken into Records: `Slice_range` and the neighbours' files, `Normalized_les
 """
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,7 @@ LESION_TYPES = {
 SPLITS = {"1": "train", "2": "validation", "3": "test"}
 HU_OFFSET = -32768
 
+_FILE_NAME = re.compile(r"[0-9]+_[0-9]+_[0-9]+_[0-9]+\.png")
 _BODY_PARTS = {
     2: "abdomen", 3: "thorax", 4: "abdomen", 5: "thorax", 6: "abdomen", 8: "lower",
 }  # fmt: skip
@@ -108,12 +110,12 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
 
 def image_path(file_name: str) -> str:
     """Path of a key slice below the root: the last underscore of `File_name` is a slash."""
-    series, _, slice_name = file_name.rpartition("_")
-    if not series:
+    if not _FILE_NAME.fullmatch(file_name):
         raise InputError(
-            f"File_name {file_name!r}: expected <patient>_<study>_<series>_<slice>.png",
+            "File_name: expected <patient>_<study>_<series>_<slice>.png with numbers in digits",
             kind="invalid_row",
         )
+    series, _, slice_name = file_name.rpartition("_")
     return f"Images_png/{series}/{slice_name}"
 
 
@@ -130,11 +132,10 @@ def _check(row: Row) -> None:
         raise InputError("DICOM_windows: expected low < high", kind="invalid_row")
     _numbers(row, "Image_size", 2)
     if row["Train_Val_Test"] not in SPLITS:
-        found = row["Train_Val_Test"]
-        raise InputError(f"Train_Val_Test {found!r}: expected 1, 2 or 3", kind="invalid_row")
+        raise InputError("Train_Val_Test: expected 1, 2 or 3", kind="invalid_row")
     if _number(row, "Coarse_lesion_type") not in {-1, *LESION_TYPES}:
-        found = row["Coarse_lesion_type"]
-        raise InputError(f"Coarse_lesion_type {found!r}: expected -1 or 1-8", kind="invalid_row")
+        raise InputError("Coarse_lesion_type: expected -1 or 1-8", kind="invalid_row")
+    _number(row, "Key_slice_index")
 
 
 def _record(root: Path, file_name: str, rows: list[Row]) -> Record:
@@ -200,7 +201,7 @@ def _image(root: Path, file_name: str, row: Row, image_id: str) -> ImageRef:
         )
     if [image.width, image.height] != _numbers(row, "Image_size", 2):
         raise InputError(
-            f"{path}: {image.width} x {image.height} pixels, Image_size says {row['Image_size']}",
+            f"{path}: {image.width} x {image.height} pixels, expected those of Image_size",
             kind="image_size",
         )
     return image
@@ -257,7 +258,7 @@ def _numbers(row: Row, column: str, count: int) -> list[float]:
         values = []
     if len(values) != count or not np.all(np.isfinite(values)):
         expected = "a number" if count == 1 else f"{count} numbers"
-        raise InputError(f"{column} {row[column]!r}: expected {expected}", kind="invalid_row")
+        raise InputError(f"{column}: expected {expected}", kind="invalid_row")
     return values
 
 

@@ -20,6 +20,7 @@ Known: the licence's date rule; the authors of SemiHVision used clinical history
 """
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -37,6 +38,7 @@ from semihvision.core.images import probe_image
 from semihvision.core.record import ImageRef, Record, Text
 from semihvision.core.tables import jsonl_rows, required_file
 
+_ID = re.compile(r"[\w.-]{1,64}")
 FIRST_OPEN_DAY = date(2015, 7, 6)
 
 CARD = Card(
@@ -86,7 +88,7 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
     seen: set[str] = set()
     for line, row in jsonl_rows(table, refused):
         case_id = str(row.get("case_id", "")).strip()
-        item = f"case {case_id}" if case_id else f"line {line}"
+        item = f"case {case_id}" if _ID.fullmatch(case_id) else f"line {line}"
         try:
             _check(row)
             if case_id in seen:

@@ -75,6 +75,7 @@ LETTERS = "ABCD"
 _OPTION_FIELDS = ("opa", "opb", "opc", "opd")
 _LETTER = re.compile(r"^\(?[A-D][.):]\s*")
 """A letter that repeats an option's place: "A. Sarcoidosis", "(A) ..."; not "A large mass"."""
+_ID = re.compile(r"[\w.:-]{1,64}")
 _FILES = ("jama.jsonl", "jama_raw.json", "jama_raw.csv")
 
 
@@ -104,8 +105,7 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
             if record.record_id in seen:
                 raise InputError("its id was already used; the first is kept", kind="repeated_id")
         except InputError as error:
-            item = _case_id(row) or place
-            refused.add(item, reason=str(error), kind=error.kind, file=found[0])
+            refused.add(_named(row, place), reason=str(error), kind=error.kind, file=found[0])
             continue
         seen.add(record.record_id)
         yield record
@@ -174,6 +174,12 @@ def _case_id(row: dict[str, Any]) -> str:
     name = row.get("id")
     text = str(name) if name is not None else str(row.get("link") or "")
     return text.rstrip("/").rpartition("/")[2].strip()
+
+
+def _named(row: dict[str, Any], place: str) -> str:
+    """The case's id for a refused item; its place where the cell may be anything but an id."""
+    case_id = _case_id(row)
+    return case_id if _ID.fullmatch(case_id) else place
 
 
 def _record(root: Path, row: dict[str, Any]) -> Record:

@@ -209,7 +209,17 @@ def test_unknown_keys_are_noted(root: Path) -> None:
 
     assert len(found) == 1
     assert refused.counts() == {"unknown_key": 1}
-    assert "domain" in refused.items[0].reason
+    assert refused.items[0].reason == "keys without a place in a Record were left out: 1"
+
+
+def test_a_foreign_key_in_our_own_part_is_not_quoted(root: Path) -> None:
+    row = json.loads(next(export_lines([with_files(vqa_rad_image(), root)])))
+    row["record"]["qa"][0]["Jane Doe"] = row["record"]["Jane Doe"] = "x"
+
+    found, refused = read_rows([row], root)
+
+    assert found == []
+    assert refused.items[0].reason == "qa.0: a key that is not known; a key that is not known"
 
 
 def test_a_json_array_is_read_like_lines(root: Path) -> None:

@@ -28,9 +28,9 @@ def test_a_later_decision_takes_back_a_rejection() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"record_id": "other/1"}, "expected 'vqa_rad/<owner id>'"),
-        ({"modality": "MRI"}, "modality 'MRI': expected empty or one of xray"),
-        ({"body_part": "brain"}, "body_part 'brain'"),
+        ({"record_id": "other/1"}, "record_id: expected '<source>/<owner id>'"),
+        ({"modality": "MRI"}, "modality: expected empty or one of xray"),
+        ({"body_part": "brain"}, "body_part: expected empty or one of head_neck"),
         ({"images": (image("image", "a.png"), image("image", "b.png"))}, "repeated image_id"),
         ({"images": ()}, "image_id image is not in the record"),
         ({"provenance": ()}, "provenance_id owner is not in the record"),

@@ -31,8 +31,8 @@ def test_csv_rows_of_another_length_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"a\n1\n", "no column b; found a"),
-        (b"", "no column a, b; found none"),
+        (b"a\n1\n", "no column b; found a first line of 1 cells"),
+        (b"", "no column a, b; found a first line of 0 cells"),
         (b"a,b\n\xff,2\n", "unreadable table"),
         (b'a,b\n"x,2\n', "unreadable table"),
     ],

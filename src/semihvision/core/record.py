@@ -115,9 +115,9 @@ class Region(_Part):
         if self.box_xyxy is not None:
             x0, y0, x1, y1 = self.box_xyxy
             if not (x1 > x0 and y1 > y0):
-                raise ValueError(f"box {self.box_xyxy}: expected x1 > x0 and y1 > y0")
+                raise ValueError("box: expected x1 > x0 and y1 > y0")
         if self.slices is not None and self.slices[0] > self.slices[1]:
-            raise ValueError(f"slices {self.slices}: expected first <= last")
+            raise ValueError("slices: expected first <= last")
         return self
 
 
@@ -147,7 +147,7 @@ class Text(_Part):
     @classmethod
     def _known_kind(cls, value: str) -> str:
         if value not in TEXT_KINDS:
-            raise ValueError(f"text kind {value!r}: expected one of {', '.join(TEXT_KINDS)}")
+            raise ValueError(f"text kind: expected one of {', '.join(TEXT_KINDS)}")
         return value
 
 
@@ -279,13 +279,13 @@ class Record(_Part):
     @model_validator(mode="after")
     def _check(self) -> "Record":
         if not self.record_id.startswith(self.source + "/"):
-            raise ValueError(f"record_id {self.record_id!r}: expected '{self.source}/<owner id>'")
+            raise ValueError("record_id: expected '<source>/<owner id>'")
         for name, value, known in (
             ("modality", self.modality, MODALITIES),
             ("body_part", self.body_part, BODY_PARTS),
         ):
             if value and value not in known:
-                raise ValueError(f"{name} {value!r}: expected empty or one of {', '.join(known)}")
+                raise ValueError(f"{name}: expected empty or one of {', '.join(known)}")
         self._check_ids()
         self._check_conversation_images()
         return self
@@ -357,11 +357,18 @@ def question_text(question: QA) -> str:
 
 
 def invalid_reason(error: ValidationError) -> str:
-    """Why a record did not validate, in one line that names fields and ids but never content."""
+    """Why a record did not validate, in one line that names fields and ids but never content.
+
+    A key that is not known is content: in a damaged file it may be anything.
+    """
     reasons = []
     for item in error.errors(include_input=False, include_url=False):
-        where = ".".join(str(step) for step in item["loc"])
-        what = item["msg"] if item["type"] == "value_error" else item["type"]
+        place, what = item["loc"], item["type"]
+        if what == "extra_forbidden":
+            place, what = place[:-1], "a key that is not known"
+        elif what == "value_error":
+            what = item["msg"]
+        where = ".".join(str(step) for step in place)
         reasons.append(f"{where}: {what}" if where else what)
     return "; ".join(reasons)
 

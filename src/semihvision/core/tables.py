@@ -82,7 +82,8 @@ def csv_rows(
             missing = [name for name in columns if name not in header]
             if missing:
                 raise InputError(
-                    f"{path}: no column {', '.join(missing)}; found {', '.join(header) or 'none'}"
+                    f"{path}: no column {', '.join(missing)}; found a first line of "
+                    f"{len(header)} cells, expected a header with these columns"
                 )
             for cells in table:
                 if len(cells) == len(header):
