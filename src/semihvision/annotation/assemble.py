@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from semihvision.annotation.draft import Draft, DraftQA
 from semihvision.annotation.gates import Evidence, check, evidence, refused_by
@@ -19,6 +19,7 @@ from semihvision.core.record import (
     Retrieved,
     Text,
 )
+from semihvision.core.splits import strictest_split
 
 REQUEST = "Describe the findings in {these}."
 """First turn of a conversation (paper.md 1.5 asks for the image findings; the wording is ours)."""
@@ -39,6 +40,9 @@ class Assembled:
     refused: tuple[RefusedItem, ...]
 
 
+_SplitPart = TypeVar("_SplitPart", QA, Conversation)
+
+
 class _Judged(NamedTuple):
     part_id: str
     gates: tuple[Gate, ...]
@@ -54,7 +58,8 @@ def assemble(record: Record, draft: Draft, settings: AnnotationSettings) -> Asse
 
     One provenance entry stands for the whole draft (tokens, cost, prompt, retrieved items), one
     child entry for each part, with that part's gates. A record that already holds this very draft
-    is returned as it is.
+    is returned as it is. Questions and conversations get the split that everything made from the
+    record's images has: one test question makes them test.
     """
     origin = origin_id(draft)
     if any(entry.provenance_id == origin for entry in record.provenance):
@@ -69,13 +74,14 @@ def assemble(record: Record, draft: Draft, settings: AnnotationSettings) -> Asse
         if any(g.name == "supported" and not g.passed for g in one.gates)
     }
     conversations = _conversations(texts, qa, origin, unverified, judged)
+    split = strictest_split(record)
     kept = [one for one in judged if not refused_by(one.gates)]
     changed = record
     if texts or qa:
         changed = record.edited(
             texts=(*record.texts, *texts),
-            qa=(*record.qa, *qa),
-            conversations=(*record.conversations, *conversations),
+            qa=(*record.qa, *_in_split(qa, split)),
+            conversations=(*record.conversations, *_in_split(conversations, split)),
             provenance=(*record.provenance, *_provenance(record, draft, origin, kept)),
         )
     return Assembled(
@@ -154,6 +160,10 @@ def _questions(
             )
         )
     return kept
+
+
+def _in_split(parts: list[_SplitPart], split: str) -> list[_SplitPart]:
+    return [part.model_copy(update={"split": split}) for part in parts]
 
 
 def _question_key(qa: QA | DraftQA) -> tuple[str, frozenset[str]]:

@@ -12,6 +12,7 @@ from semihvision.annotation.draft import Draft
 from semihvision.annotation.facts import facts
 from semihvision.annotation.settings import AnnotationSettings
 from semihvision.core.record import Gate, Record
+from semihvision.core.splits import is_test
 
 REFUSING = ("not_empty", "no_apology", "images_known", "not_copied", "not_duplicate")
 """Gates that keep a part out; `supported` only marks."""
@@ -63,12 +64,15 @@ class Evidence:
 
 
 def evidence(record: Record, settings: AnnotationSettings) -> Evidence:
-    """Collects the evidence of a record: what people and owners stated, nothing generated."""
+    """Collects the evidence of a record: what people and owners stated, nothing generated.
+
+    Questions of the test split are no evidence: their answers must not shape what is trained on.
+    """
     human = {p.provenance_id for p in record.provenance if p.producer in ("human", "reviewer")}
     known = facts(record)
     said = [text.text for text in record.texts if text.provenance_id in human]
     for qa in record.qa:
-        if qa.provenance_id in human:
+        if qa.provenance_id in human and not is_test(qa.split or record.split):
             said += [qa.question, qa.answer, *qa.options]
     said += [f"{name}: {value}" for name, value in known.lines()]
     text = "\n".join(said)
