@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from evaluation.answerers import OnAnswer
+from evaluation.json_files import read_json
 from evaluation.predictions import Prediction
 from evaluation.questions import Picture, Question
+from models.configuration import PMCCambrianConfig
 from models.modeling import PMCCambrian
 from models.processing import PMCCambrianProcessor
 from semihvision.core.batch import Batch, EncodedSample, TowerPixels
@@ -59,15 +62,21 @@ class LocalAnswerer:
             **settings: Those of the class.
 
         Raises:
-            InputError: No such folder, or not a model folder.
+            InputError: No such folder, not a model folder, or one whose files are damaged or do not
+                belong together.
         """
-        if not (folder / "config.json").is_file():
+        _require_model_folder(folder)
+        try:
+            model = PMCCambrian.from_pretrained(folder)
+            processor = PMCCambrianProcessor.from_pretrained(folder)
+        except InputError:
+            raise
+        except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
             raise InputError(
-                f"{folder}: no model folder (config.json is missing); `semihvision fit` writes one"
-            )
-        model = PMCCambrian.from_pretrained(folder)
+                f"{folder}: this model folder cannot be loaded ({type(error).__name__}: {error}); "
+                "expected one as `semihvision fit` writes it, complete and unchanged"
+            ) from error
         model.to("cuda" if torch.cuda.is_available() else "cpu")
-        processor = PMCCambrianProcessor.from_pretrained(folder)
         return cls(model, processor, model_hash=hash_path(folder), **settings)
 
     @property
@@ -121,6 +130,22 @@ class LocalAnswerer:
             end = next((i for i, token in enumerate(row) if token in stops), len(row) - 1) + 1
             text = self._processor.decode(row[:end])
             on_answer(Prediction(id=question_id, answer=text, num_tokens=end))
+
+
+def _require_model_folder(folder: Path) -> None:
+    """Checks whose configuration it is: loading a foreign one would build a model of 8B weights."""
+    config = folder / "config.json"
+    if not config.is_file():
+        raise InputError(
+            f"{folder}: no model folder (config.json is missing); `semihvision fit` writes one"
+        )
+    found = read_json(config)
+    kind = found.get("model_type") if isinstance(found, dict) else None
+    if kind != PMCCambrianConfig.model_type:
+        raise InputError(
+            f"{config}: model_type is {kind!r}, expected {PMCCambrianConfig.model_type!r}; other "
+            "models are asked through an endpoint (llm and base_url)"
+        )
 
 
 def _num_bytes(prepared: TowerPixels) -> int:

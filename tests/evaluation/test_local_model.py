@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from evaluation.local_model import LocalAnswerer
 from evaluation.predictions import Prediction
@@ -109,6 +110,70 @@ def test_a_saved_folder_answers_the_same_and_is_identified_by_its_weights(
         stream.write(bytes([last ^ 1]))
     changed = LocalAnswerer.load(tmp_path / "one", max_new_tokens=6)
     assert changed.identity["checkpoint_hash"] != before
+
+
+def _without_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def _with_half_the_weights(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:5000])
+
+
+def _with_a_renamed_weight(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    tensors["elsewhere"] = tensors.pop("query")
+    save_file(tensors, file, {"format": "pt"})
+
+
+def _with_a_weight_of_another_shape(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    save_file({**load_file(file), "query": torch.zeros(3, 5)}, file, {"format": "pt"})
+
+
+def _without_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def _without_processor(folder: Path) -> None:
+    (folder / "processing.json").unlink()
+
+
+def _with_a_foreign_configuration(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+
+
+def _with_a_list_for_configuration(folder: Path) -> None:
+    (folder / "config.json").write_text("[]")
+
+
+def _with_half_a_configuration(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_without_weights, "cannot be loaded .*no file named model"),
+        (_with_half_the_weights, "cannot be loaded .*SafetensorError"),
+        (_with_a_renamed_weight, "cannot be loaded .*'query'.*elsewhere"),
+        (_with_a_weight_of_another_shape, "cannot be loaded"),
+        (_without_tokenizer, "cannot be loaded .*tokenizer"),
+        (_without_processor, r"processing\.json"),
+        (_with_a_foreign_configuration, "model_type is 'llama', expected 'pmc_cambrian'"),
+        (_with_a_list_for_configuration, "model_type is None"),
+        (_with_half_a_configuration, r"config\.json: not JSON"),
+    ],
+)
+def test_a_damaged_folder_is_unusable_input(model, processor, tmp_path, damage, message):
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(InputError, match=f"(?s){message}") as error:
+        LocalAnswerer.load(tmp_path)
+    assert str(tmp_path) in str(error.value)
 
 
 def test_a_folder_without_model_says_what_is_expected(tmp_path: Path):
