@@ -9,6 +9,7 @@ from typing import Any
 from evaluation.json_files import parse_json, read_text
 from evaluation.references import Reference
 from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.files import write_text_atomically
 
 _MAX_NAMED = 10
 
@@ -45,11 +46,25 @@ class PredictionFile:
     refused: RefusalLog = field(default_factory=RefusalLog)
 
 
-def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
-    """Writes one JSON object a line: id, answer, num_tokens, reason."""
-    with path.open("w", encoding="utf-8") as stream:
-        for prediction in predictions:
-            stream.write(json.dumps(asdict(prediction), ensure_ascii=False) + "\n")
+def prediction_line(prediction: Prediction, made_by: str) -> str:
+    """One line of a predictions file: id, answer, num_tokens, reason, and what it was made by.
+
+    Args:
+        prediction: The answer.
+        made_by: Stamp of everything the answer depends on; never read when scoring.
+    """
+    return json.dumps({**asdict(prediction), "made_by": made_by}, ensure_ascii=False) + "\n"
+
+
+def write_predictions(path: Path, predictions: Iterable[Prediction], *, made_by: str) -> None:
+    """Writes a predictions file, which replaces an older one only when it is complete.
+
+    Args:
+        path: The file.
+        predictions: What it shall hold, in this order.
+        made_by: See `prediction_line`.
+    """
+    write_text_atomically(path, "".join(prediction_line(one, made_by) for one in predictions))
 
 
 def read_predictions(path: Path) -> PredictionFile:

@@ -4,16 +4,16 @@ An answer is written as soon as it is there, with a stamp of everything it depen
 with the same stamp does not ask again.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from evaluation.answerers import Answerer
 from evaluation.controls import CONTROLS
 from evaluation.json_files import parse_json, read_text
-from evaluation.predictions import Prediction
+from evaluation.predictions import Prediction, prediction_line, write_predictions
 from evaluation.questions import Question, hash_questions
 from evaluation.tasks import Scored, Task
 from semihvision.core.errors import InputError
@@ -108,7 +108,7 @@ def evaluate_task(
     with file.open("a", encoding="utf-8") as stream:
 
         def note(answer: Prediction) -> None:
-            stream.write(_line(answer, stamp))
+            stream.write(prediction_line(answer, stamp))
             stream.flush()
             found[answer.id] = answer
             if on_progress is not None:
@@ -128,30 +128,34 @@ def evaluate_task(
     )
 
 
-def _line(answer: Prediction, stamp: str) -> str:
-    return json.dumps({**asdict(answer), "made_by": stamp}, ensure_ascii=False) + "\n"
-
-
 def _resume(file: Path, stamp: str, questions: Sequence[Question]) -> dict[str, Prediction]:
     """Usable answers of an earlier run; the file is left with these and nothing else.
 
-    Answers of another model, setting or set of questions are moved to ``<file>.<their stamp>``.
+    Answers of another model, setting or set of questions are moved to
+    ``<file>.<their stamp>.jsonl``, or with a number where such a file is there already.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
     rows = list(_rows(file)) if file.is_file() else []
     others = {row["made_by"] for row in rows} - {stamp}
     if others:
-        file.rename(file.with_name(f"{file.stem}.{min(others)}.jsonl"))
+        file.rename(_free_name(file, min(others)))
     wanted = {question.id for question in questions}
     kept = {
         row["id"]: Prediction(**{name: row[name] for name in Prediction.__dataclass_fields__})
         for row in rows
         if row["made_by"] == stamp and row["id"] in wanted and row["answer"] is not None
     }
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text("".join(_line(answer, stamp) for answer in kept.values()), encoding="utf-8")
-    partial.replace(file)
+    write_predictions(file, kept.values(), made_by=stamp)
     return kept
+
+
+def _free_name(file: Path, stamp: str) -> Path:
+    """Where to move a file of that stamp; never a file that is there."""
+    candidate = file.with_name(f"{file.stem}.{stamp}.jsonl")
+    for number in count(2):
+        if not candidate.exists():
+            break
+        candidate = file.with_name(f"{file.stem}.{stamp}.{number}.jsonl")
+    return candidate
 
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:

@@ -61,10 +61,25 @@ def test_own_file_round_trips_with_a_missing_answer(tmp_path) -> None:
             Prediction(id="2", answer=None),
             Prediction(id="3", answer=""),
         ],
+        made_by="model and questions",
     )
     file = read_predictions(path)
     assert file.answers == {"1": "Säule\u2028 \n 2", "2": None, "3": ""}
     assert file.refused.counts() == {"no_answer": 1}
+
+
+def test_a_failing_write_leaves_the_older_file_as_it_was(tmp_path) -> None:
+    path = tmp_path / "own.jsonl"
+    write_predictions(path, [Prediction(id="1", answer="yes")], made_by="model")
+
+    def broken():
+        yield Prediction(id="2", answer="no")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_predictions(path, broken(), made_by="model")
+    assert read_predictions(path).answers == {"1": "yes"}
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_rows_that_cannot_be_used_are_refused_one_by_one(tmp_path) -> None:
@@ -138,5 +153,5 @@ IDS = st.lists(st.integers(0, 10**6), min_size=1, max_size=8, unique=True)
 def test_order_of_rows_does_not_matter(tmp_path_factory, ids, data) -> None:
     path = tmp_path_factory.mktemp("order") / "predictions.jsonl"
     rows = [Prediction(id=str(number), answer=f"answer {number}") for number in ids]
-    write_predictions(path, data.draw(st.permutations(rows)))
+    write_predictions(path, data.draw(st.permutations(rows)), made_by="model")
     assert read_predictions(path).answers == {row.id: row.answer for row in rows}

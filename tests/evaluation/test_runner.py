@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from data_modules import vqa_rad
 from evaluation.answerers import OnAnswer
 from evaluation.predictions import Prediction, read_predictions
 from evaluation.questions import Question
@@ -159,6 +160,18 @@ def test_what_an_answer_depends_on_has_changed_so_all_is_asked_and_the_old_is_ke
     assert [path.read_text() for path in kept] == [old]
 
 
+def test_no_earlier_file_is_replaced_however_often_models_take_turns(task, tmp_path):
+    written = []
+    for version in (1, 2, 1, 2, 1):
+        answerer = Seer(version=version)
+        answerer.failing = {f"{len(written)}a"}  # so that every file differs from all others
+        evaluate_task(task, answerer, tmp_path)
+        written.append((tmp_path / "toy.normal.jsonl").read_text())
+    found = [path.read_text() for path in tmp_path.glob("toy.normal*.jsonl")]
+    assert sorted(found) == sorted(written)
+    assert len(set(found)) == len(found)
+
+
 def test_a_foreign_file_in_the_way_is_left_alone(task, tmp_path):
     file = tmp_path / "toy.normal.jsonl"
     file.write_text('{"qid": 1, "answer": "yes"}\n{"qid": 2, "answer": "no"}\n')
@@ -190,6 +203,22 @@ def test_summary_is_json_and_holds_no_text_of_questions_or_answers(task, tmp_pat
 def test_a_split_without_questions_is_an_error(tmp_path):
     with pytest.raises(InputError, match="no question"):
         vqa_task("toy", records(tmp_path, split="train"), tmp_path)
+
+
+def test_a_broken_training_row_is_no_matter_to_vqa_rad_and_a_broken_test_row_is(tmp_path):
+    vqa_rad.write_twin(tmp_path, cases=4, seed=0)
+    training = tmp_path / "trainset.json"
+    rows = json.loads(training.read_text())
+    (tmp_path / "images" / rows[0]["image_name"]).unlink()
+    rows[1].pop("answer_type")
+    training.write_text(json.dumps(rows))
+    task = load_task("vqa_rad", tmp_path)
+    assert task.refused.items == []
+    assert len(task.questions) == 5
+    image = json.loads((tmp_path / "testset.json").read_text())[0]["image_name"]
+    (tmp_path / "images" / image).write_bytes(b"no image")
+    with pytest.raises(InputError, match="no question"):  # the only test image
+        load_task("vqa_rad", tmp_path)
 
 
 def test_vqa_rad_asks_all_test_questions_under_their_ids(vqa_rad_root):
