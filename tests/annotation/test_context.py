@@ -34,6 +34,14 @@ def test_neighbours_without_a_text_are_passed_over() -> None:
     assert [item.ref for item in items] == ["eurorad/9"]
 
 
+def test_cases_of_the_test_split_are_no_context() -> None:
+    retriever = ListRetriever([case_hit(split="test"), case_hit(ref="eurorad/2", score=0.1)])
+    items, withheld = find_context(
+        bare("a"), IMAGE, retriever, AnnotationSettings(), lambda source: True
+    )
+    assert ([item.ref for item in items], withheld) == (["eurorad/2"], ())
+
+
 def test_what_the_producer_may_not_have_is_withheld_and_counted() -> None:
     retriever = ListRetriever([case_hit(), case_hit(ref="mimic_cxr/1", source="mimic_cxr")])
     items, withheld = find_context(

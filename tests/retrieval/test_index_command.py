@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from semihvision.cli.main import main
-from semihvision.core.parquet import write_records
+from semihvision.core.parquet import read_records, write_records
 from semihvision.core.record import Record
 
 
@@ -50,6 +50,20 @@ def test_refused_images_give_exit_code_3(
     assert main([*build_arguments, "--json"]) == 3
     assert json.loads(capsys.readouterr().out)["refused"] == {"missing_image": 1}
     assert (tmp_path / "index" / "refused.jsonl").is_file()
+
+
+def test_left_out_test_records_are_said_and_are_no_failure(
+    build_arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "cases.parquet"
+    first, *others = read_records(path)
+    write_records(path, [first.edited(split="test"), *others])
+    assert main([*build_arguments, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["left_out"] == {"test_split": 1}
+    assert "--include-test" in printed.err
+    assert main([*build_arguments, "--include-test", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["items"]["case"] == 8
 
 
 @pytest.mark.parametrize(

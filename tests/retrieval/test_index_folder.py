@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from semihvision.core.errors import InputError
-from semihvision.core.record import Label, Provenance, Record, Region, Text
+from semihvision.core.record import QA, Label, Provenance, Record, Region, Text
 from semihvision.retrieval.build import build_index
 from semihvision.retrieval.cases import case_item, case_text
 from semihvision.retrieval.embedders import Vectors, unit_rows
@@ -109,8 +109,8 @@ def test_changed_or_missing_files_are_refused_by_name(built: Path, name: str, da
     [
         ("{", "damaged"),
         ("[]", "damaged"),
-        ('{"schema_version": 0}', "index version 0, expected 1"),
-        ('{"schema_version": 1}', "damaged"),
+        ('{"schema_version": 0}', "index version 0, expected 2"),
+        ('{"schema_version": 2}', "damaged"),
     ],
 )
 def test_a_damaged_meta_file_is_refused(built: Path, content: str, message: str) -> None:
@@ -190,6 +190,47 @@ def test_unreadable_and_repeated_things_are_refused_and_counted(
     assert "no such image" in json.loads(lines[1])["reason"]
     by_text = Retriever.open(out).search(text="case 3", k=9, kinds=("case",))
     assert "demo/3" in {hit.ref for hit in by_text}
+
+
+def in_splits(record: Record, *splits: str) -> Record:
+    """The record with one question in each of these splits."""
+    return record.edited(
+        qa=tuple(
+            QA(qa_id=f"q{n}", question="?", answer="!", split=split, provenance_id="p0")
+            for n, split in enumerate(splits)
+        )
+    )
+
+
+def test_the_test_split_is_left_out_and_counted(
+    tmp_path: Path, make_record: Make, own_root: Path
+) -> None:
+    records = [
+        make_record(0).edited(split="test"),
+        in_splits(make_record(1), "train", "test"),
+        in_splits(make_record(2), "train"),
+        make_record(3).edited(split="validation"),
+    ]
+    out = tmp_path / "index"
+    report = build_index(out, records=records, roots={"demo": own_root})
+    assert (report.left_out, report.refused) == ({"test_split": 2}, {})
+    assert report.vectors == {"case_images": 2, "case_texts": 2}
+    lines = (out / "refused.jsonl").read_text().splitlines()
+    assert [json.loads(line)["item"] for line in lines] == ["demo/0", "demo/1"]
+    assert {item.ref: item.split for item in Retriever.open(out).items} == {
+        "demo/2": "", "demo/3": "validation",
+    }  # fmt: skip
+    report = build_index(out, records=records, roots={"demo": own_root}, include_test=True)
+    assert (report.left_out, report.items["case"]) == ({}, 4)
+    hits = Retriever.open(out).search(text="cyst near the rib", k=4)
+    assert {hit.ref for hit in hits if hit.split == "test"} == {"demo/0", "demo/1"}
+
+
+def test_an_index_of_test_records_alone_says_what_to_do(tmp_path: Path, make_record: Make) -> None:
+    with pytest.raises(InputError, match="--include-test"):
+        build_index(
+            tmp_path / "index", records=[make_record(0).edited(split="Test")], image_embedder=None
+        )
 
 
 def test_case_text_is_what_the_record_says_now(make_record: Make) -> None:

@@ -111,6 +111,7 @@ class ListedHit:
     score: float
     title: str
     text: str
+    split: str = ""
 
 
 @dataclass

@@ -9,6 +9,7 @@ from semihvision.annotation.draft import ContextItem
 from semihvision.annotation.facts import facts
 from semihvision.annotation.settings import AnnotationSettings
 from semihvision.core.record import Record
+from semihvision.core.splits import is_test
 
 OWN_GUIDELINES = "semihvision-demo"
 """Publisher of the guidelines this project wrote itself; they may go anywhere."""
@@ -36,6 +37,10 @@ class Hit(Protocol):
     @property
     def score(self) -> float:
         """Similarity, larger is closer."""
+
+    @property
+    def split(self) -> str:
+        """Split of a case; empty where none is known."""
 
     @property
     def title(self) -> str:
@@ -80,7 +85,7 @@ def find_context(
     Cases without any text, such as other bare images, tell nothing and are passed over. The record
     has no words of its own beyond modality and body part, so guidelines are looked up with these
     and the beginnings of the cases' texts (our choice: how the paper's retriever does it is not
-    known). The record's own group is never returned.
+    known). The record's own group is never returned, nor is a case of the test split.
 
     Args:
         record: The record to annotate.
@@ -104,7 +109,7 @@ def find_context(
             kinds=("case",),
             exclude_groups=own_group,
         )
-        found += [hit for hit in nearest if hit.text.strip()][: settings.cases]
+        found += [h for h in nearest if h.text.strip() and not is_test(h.split)][: settings.cases]
     place = known.organ or known.body_part
     texts = (hit.text[:_QUERY_CHARS] for hit in found)
     words = " ".join([known.modality, place, *texts]).strip()

@@ -55,6 +55,10 @@ def _build(argv: list[str]) -> int:
     )  # fmt: skip
     made.add_argument("--ef", type=int, default=default.ef, help="candidates kept while searching")
     made.add_argument("--seed", type=int, default=default.seed, help="of the graph's levels")
+    made.add_argument(
+        "--include-test", action="store_true",
+        help="index records of the test split too; never annotate training data with such an index",
+    )  # fmt: skip
     made.add_argument("--json", action="store_true", help="one JSON document")
     arguments = made.parse_args(argv)
     paths = [Path(path) for path in arguments.records]
@@ -76,6 +80,7 @@ def _build(argv: list[str]) -> int:
                 ef=arguments.ef,
                 seed=arguments.seed,
             ),
+            include_test=arguments.include_test,
             on_record=lambda: display.advance(task),
         )
     if arguments.json:
@@ -83,6 +88,8 @@ def _build(argv: list[str]) -> int:
     else:
         rows = [*report.items.items(), *report.vectors.items()]
         print_table(f"Index {report.folder}", ("what", "n"), rows)
+    if report.left_out:
+        stderr.print(f"left out: {report.left_out}; --include-test takes them")
     if not report.refused:
         return EXIT_DONE
     stderr.print(f"refused: {report.refused}; see {report.folder / 'refused.jsonl'}")

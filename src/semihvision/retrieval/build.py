@@ -11,6 +11,7 @@ from PIL.Image import Image
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import read_image
 from semihvision.core.record import Record
+from semihvision.core.splits import is_test
 from semihvision.retrieval.cases import Item, case_item
 from semihvision.retrieval.embedders import (
     Embedder,
@@ -25,6 +26,9 @@ from semihvision.retrieval.folder import Table, write_folder
 from semihvision.retrieval.guidelines import read_guidelines
 from semihvision.retrieval.index import HnswSettings
 
+TEST_SPLIT = "test_split"
+"""Kind of what is left out because it belongs to the test split."""
+
 _IMAGE_BATCH = 16
 
 
@@ -36,12 +40,14 @@ class BuildReport(NamedTuple):
         items: Number of items by kind.
         vectors: Number of vectors by table.
         refused: Number of refused things by kind; they stand in `refused.jsonl` of the folder.
+        left_out: Number of things left out on purpose by kind; they stand in the same file.
     """
 
     folder: Path
     items: dict[str, int]
     vectors: dict[str, int]
     refused: dict[str, int]
+    left_out: dict[str, int]
 
 
 def build_index(
@@ -53,9 +59,13 @@ def build_index(
     text_embedder: str | TextEmbedder | None = "lsa",
     image_embedder: str | ImageEmbedder | None = "classical",
     settings: HnswSettings | None = None,
+    include_test: bool = False,
     on_record: Callable[[], None] = lambda: None,
 ) -> BuildReport:
     """Embeds the images and texts of records and the passages of guidelines, and indexes them.
+
+    Records of the test split, and those with a question of it, are left out and counted: what is
+    found in an index becomes context of training data.
 
     Args:
         out: Folder to write; an index that is there is replaced when the new one is complete.
@@ -65,6 +75,7 @@ def build_index(
         text_embedder: Name, an embedder, or None to index no texts.
         image_embedder: Name, an embedder, or None to index no images.
         settings: Of the graphs.
+        include_test: Whether records of the test split are indexed too.
         on_record: Called after each record, for a progress display.
 
     Raises:
@@ -72,7 +83,7 @@ def build_index(
             unknown, a guidelines file is absent, or `out` holds something else.
     """
     text, image = _embedders(text_embedder, image_embedder)
-    collection = _Collection(roots or {}, image)
+    collection = _Collection(roots or {}, image, include_test)
     for record in records:
         collection.add_case(record)
         on_record()
@@ -84,7 +95,8 @@ def build_index(
     if not tables:
         raise InputError(
             f"nothing to index: {len(collection.items)} items without text or readable image, "
-            f"{len(collection.refused.items)} refused {collection.refused.counts() or ''}"
+            f"{len(collection.refused.items)} refused {collection.refused.counts() or ''}; "
+            "records of the test split are taken only with --include-test"
         )
     embedders: dict[str, Embedder] = {}
     if text is not None and text_tables:
@@ -99,12 +111,14 @@ def build_index(
         settings=settings or HnswSettings(),
         refused=collection.refused,
     )
+    counts = collection.refused.counts()
     kinds = [item.kind for item in collection.items]
     return BuildReport(
         folder=out,
         items={kind: kinds.count(kind) for kind in ("case", "guideline")},
         vectors={table.name: len(table.items) for table in tables},
-        refused=collection.refused.counts(),
+        refused={kind: n for kind, n in counts.items() if kind != TEST_SPLIT},
+        left_out={kind: n for kind, n in counts.items() if kind == TEST_SPLIT},
     )
 
 
@@ -114,6 +128,7 @@ class _Collection:
 
     roots: Mapping[str, Path]
     embedder: ImageEmbedder | None
+    include_test: bool
     items: list[Item] = field(default_factory=list)
     refused: RefusalLog = field(default_factory=RefusalLog)
     _refs: set[str] = field(default_factory=set)
@@ -123,7 +138,11 @@ class _Collection:
 
     def add_case(self, record: Record) -> None:
         """Takes a record and reads its images."""
-        if self._add(case_item(record)) and self.embedder is not None and record.images:
+        item = case_item(record)
+        if is_test(item.split) and not self.include_test:
+            reason = "the record or one of its questions belongs to the test split"
+            self.refused.add(item.ref, reason=reason, kind=TEST_SPLIT)
+        elif self._add(item) and self.embedder is not None and record.images:
             self._add_images(record)
 
     def add_guidelines(self, path: Path) -> None:

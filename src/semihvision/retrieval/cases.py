@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from semihvision.core.record import Label, Record
+from semihvision.core.splits import strictest_split
 
 _NOT_OF_THE_CASE = frozenset({"guideline"})
 _NOT_CLINICAL = frozenset({"sex", "age", "age_band", "possibly_noisy"})
@@ -28,6 +29,7 @@ class Item(NamedTuple):
         title: One line.
         text: The case's words or the passage; empty for a case of bare images.
         url: Where a guideline stands; empty for a case.
+        split: Split of the case: ``test`` if any of its questions is; empty where none is known.
         labels: Names and values the audit compares, e.g. ``("body_part", "thorax")``.
     """
 
@@ -38,6 +40,7 @@ class Item(NamedTuple):
     title: str
     text: str
     url: str = ""
+    split: str = ""
     labels: tuple[tuple[str, str], ...] = ()
 
 
@@ -50,6 +53,7 @@ def case_item(record: Record) -> Item:
         group_id=record.group_id,
         title=_title(record),
         text=case_text(record),
+        split=strictest_split(record),
         labels=_labels(record),
     )
 

@@ -30,7 +30,7 @@ from semihvision.retrieval.cases import Item
 from semihvision.retrieval.embedders import Embedder, FittedEmbedder, Vectors
 from semihvision.retrieval.index import HnswIndex, HnswSettings
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 META = "meta.json"
 REFUSED = "refused.jsonl"
 TEXT_STATE = "text_embedder"

@@ -56,6 +56,7 @@ class Hit(NamedTuple):
         title: One line.
         text: The case's words or the passage; empty for a case of bare images.
         url: Where a guideline stands; empty for a case.
+        split: Split of a case; ``test`` only in an index that was built to include it.
         via: The rankings that found it, joined by ``+``: ``text``, ``image``, ``text->image``,
             ``image->text``, or ``similar cases`` for guidelines reached from an image alone.
     """
@@ -68,6 +69,7 @@ class Hit(NamedTuple):
     title: str
     text: str
     url: str
+    split: str
     via: str
 
 
@@ -307,6 +309,7 @@ def _hit(item: Item, found: Fused) -> Hit:
         title=item.title,
         text=item.text,
         url=item.url,
+        split=item.split,
         via=found.via,
     )
 
