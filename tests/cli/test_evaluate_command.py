@@ -11,6 +11,7 @@ from chat_server import Answer
 
 from data_modules import jama
 from models import PMCCambrian, PMCCambrianProcessor
+from models.presets import preset
 from semihvision import tracking
 from semihvision.cli.main import main
 
@@ -129,13 +130,27 @@ def test_wrong_usage_says_what_is_expected(arguments, message, capsys):
     assert message in said
 
 
-def test_restricted_cases_are_refused_at_another_machine(cases, tmp_path, capsys, mlflow_store):
+def test_restricted_cases_are_refused_at_another_machine_before_a_run_is_opened(
+    cases, tmp_path, capsys, mlflow_store
+):
     code, _, said = evaluate(
         capsys, "--llm", "toy", "--base-url", "https://api.example.org/v1",
-        "--benchmarks.jama", cases, "--out", tmp_path,
+        "--benchmarks.jama", cases, "--out", tmp_path / "out", "--run_name", "refused by policy",
     )  # fmt: skip
     assert code == 2
     assert "states: [owner_permission]" in said
+    assert not (tmp_path / "out").exists()
+    tracking.ensure_experiment(tracking.EVALUATE)
+    names = [run.info.run_name for run in mlflow_store.runs(tracking.EVALUATE)]
+    assert "refused by policy" not in names
+
+
+def test_a_damaged_model_folder_is_unusable_input(cases, tmp_path, capsys):
+    folder = tmp_path / "model"
+    preset("tiny").save_pretrained(folder)
+    code, _, said = evaluate(capsys, "--model", folder, "--benchmarks.jama", cases)
+    assert code == 2
+    assert f"{folder}: this model folder cannot be loaded" in said
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in CONFIGS.glob("*.yaml")))

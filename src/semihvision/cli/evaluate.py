@@ -36,7 +36,7 @@ def run(argv: list[str]) -> int:
     if not arguments.benchmarks:
         raise InputError(f"benchmarks: expected name: folder; names: {', '.join(TASKS)}")
     tasks = [load_task(name, Path(root)) for name, root in arguments.benchmarks.items()]
-    answerer = _answerer(arguments)
+    answerer = _answerer(arguments, tasks)
     tags = {name: str(value) for name, value in answerer.identity.items()}
     name = arguments.run_name or Path(arguments.model or arguments.llm).name
     with tracking.open_run(tracking.EVALUATE, name, config=config, tags=tags) as tracked:
@@ -82,7 +82,8 @@ def _parser() -> Any:
     return made
 
 
-def _answerer(arguments: Any) -> Answerer:
+def _answerer(arguments: Any, tasks: Sequence[Task]) -> Answerer:
+    """Whom to ask; the policy has then allowed all tasks, before any run is opened."""
     if arguments.model:
         from transformers.utils.logging import disable_progress_bar
 
@@ -94,7 +95,9 @@ def _answerer(arguments: Any) -> Answerer:
             batch_size=arguments.batch_size,
             max_new_tokens=arguments.max_tokens,
         )
-    return EndpointAnswerer(make_client(arguments))
+    client = make_client(arguments)
+    client.require_may_send(task.source for task in tasks)
+    return EndpointAnswerer(client)
 
 
 def _evaluate(
