@@ -34,6 +34,7 @@ from data_modules.phantoms import Factors, design, draw
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.files import write_text_atomically
 from semihvision.core.images import probe_image
 from semihvision.core.record import ImageRef, Record, Text
 from semihvision.core.tables import jsonl_rows, required_file
@@ -195,7 +196,7 @@ def write_twin(root: Path, *, cases: int, seed: int) -> None:
         day = date(2016 + index % 8, 1 + index % 12, 1 + index % 28).isoformat()
         case = {"case_id": case_id, "date": day, **_texts(factors), "images": images}
         lines.append(json.dumps(case) + "\n")
-    (root / "cases.jsonl").write_text("".join(lines), encoding="utf-8")
+    write_text_atomically(root / "cases.jsonl", "".join(lines))
 
 
 def _caption(factors: Factors) -> str:

@@ -34,6 +34,7 @@ from data_modules.phantoms import SIDES, Factors, Phantom, design, draw
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.files import write_text_atomically
 from semihvision.core.images import probe_image
 from semihvision.core.record import QA, Attribute, Record
 from semihvision.core.tables import json_rows, required_file
@@ -277,4 +278,4 @@ def _in_random_order(rows: list[dict[str, Any]], random: Generator) -> list[dict
 
 
 def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    write_text_atomically(path, json.dumps(value, indent=2) + "\n")

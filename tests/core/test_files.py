@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from semihvision.core.errors import RefusalLog
-from semihvision.core.files import write_text_atomically
+from semihvision.core.files import open_atomically, write_text_atomically
 
 
 def test_text_is_written_below_new_folders_and_replaces_the_older(tmp_path: Path) -> None:
@@ -14,6 +14,21 @@ def test_text_is_written_below_new_folders_and_replaces_the_older(tmp_path: Path
 
     assert path.read_bytes() == "ä\n".encode()
     assert [found.name for found in path.parent.iterdir()] == ["b.txt"]
+
+
+def test_an_interrupted_block_leaves_the_older_file(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text("older")
+
+    def interrupted() -> None:
+        with open_atomically(path) as stream:
+            stream.write("newer")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == "older"
+    assert [found.name for found in tmp_path.iterdir()] == ["lines.jsonl"]
 
 
 def test_a_failed_write_leaves_the_older_file_and_nothing_else(tmp_path: Path) -> None:

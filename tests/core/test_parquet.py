@@ -151,6 +151,27 @@ def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
         count_records(tmp_path / "absent.parquet")
 
 
+@pytest.mark.parametrize("compression", ["zstd", "none"])
+def test_damaged_pages_are_an_error_and_never_other_values(
+    compression: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.parquet"
+    write_records(path, [vqa_rad_image()] * 20)
+    if compression == "none":  # the checksum alone tells
+        table = pq.read_table(path)
+        pq.write_table(table, path, compression="none", write_page_checksum=True)
+    whole = path.read_bytes()
+    chunks = [pq.ParquetFile(path).metadata.row_group(0).column(n) for n in (0, 1, 3, 40)]
+    for chunk in chunks:
+        damaged = bytearray(whole)
+        start = chunk.dictionary_page_offset or chunk.data_page_offset
+        damaged[start + chunk.total_compressed_size - 1] ^= 0x55
+        path.write_bytes(damaged)
+
+        with pytest.raises(InputError, match=r"r\.parquet: damaged after row 0 \("):
+            list(read_records(path))
+
+
 def test_an_invalid_row_is_named_by_number_not_by_content(tmp_path: Path) -> None:
     path = tmp_path / "bad.parquet"
     rows = [vqa_rad_image().model_dump(), vqa_rad_image().model_dump()]

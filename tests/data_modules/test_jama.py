@@ -134,6 +134,11 @@ def test_a_broken_line_and_a_repeated_case_are_refused_and_the_rest_goes_on(tmp_
     assert [item.item for item in refused.items] == ["line 2", "line 3", "12345"]
 
 
+def test_an_id_that_is_none_is_not_quoted(tmp_path):
+    _, refused = read_one(tmp_path, id="A 40-year-old woman had a rash", opa="")
+    assert [item.item for item in refused.items] == ["line 1"]
+
+
 def test_images_are_probed(tmp_path):
     Image.new("L", (20, 10)).save(tmp_path / "a.png")
     records, refused = read_one(tmp_path, images=["a.png"])

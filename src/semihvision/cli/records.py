@@ -10,6 +10,8 @@ from semihvision.cli.parsing import dispatch, parser
 from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.counts import RecordCounts, has
 from semihvision.core.errors import EXIT_DONE
+from semihvision.core.files import open_atomically
+from semihvision.core.lineage import sources_of
 from semihvision.core.llava import export_lines
 from semihvision.core.parquet import count_records, read_records
 from semihvision.core.record import Record
@@ -79,18 +81,15 @@ def export(argv: list[str]) -> int:
     arguments = made.parse_args(argv)
     records = lines = without = 0
     sources: set[str] = set()
-    partial = arguments.out.with_name(arguments.out.name + ".partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("w", encoding="utf-8") as stream:
+    with open_atomically(arguments.out) as stream:
         for record in read_records(arguments.file):
             before = lines
             for line in export_lines([record]):
                 stream.write(line + "\n")
                 lines += 1
-            sources.add(record.source)
+            sources.update(sources_of(record))
             records += 1
             without += lines == before
-    partial.replace(arguments.out)
     kept = sorted(name for name in sources if not _may_be_passed_on(name))
     document = {
         "out": str(arguments.out),

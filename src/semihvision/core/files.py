@@ -1,20 +1,30 @@
 """Writing files so that a name never stands for half a file."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """Writes a text file in UTF-8, which appears under its name only when it is complete.
+@contextmanager
+def open_atomically(path: Path) -> Iterator[TextIO]:
+    """Opens a text file in UTF-8 for writing, which appears under its name only when complete.
 
     Args:
         path: File to write; its folder is made if it is not there. An older file of that name is
-            replaced, and stays untouched where writing fails.
-        text: All of its text.
+            replaced, and stays untouched where the block fails.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        with partial.open("w", encoding="utf-8") as stream:
+            yield stream
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Writes a whole text file as `open_atomically` does."""
+    with open_atomically(path) as stream:
+        stream.write(text)

@@ -17,6 +17,8 @@ from semihvision.core.errors import InputError
 from semihvision.core.record import SCHEMA_VERSION, Record, invalid_reason
 
 _VERSION_KEY = b"semihvision.record.version"
+_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What pyarrow raises over a damaged file; its messages may quote the file."""
 _STRINGS = pa.list_(pa.string())
 
 
@@ -58,7 +60,9 @@ _CONVERSATION = _struct(
 _PROVENANCE = _struct(
     provenance_id=pa.string(), parent_id=pa.string(), producer=pa.string(), model=pa.string(),
     prompt_hash=pa.string(),
-    retrieved=pa.list_(_struct(ref=pa.string(), kind=pa.string(), score=pa.float64())),
+    retrieved=pa.list_(
+        _struct(ref=pa.string(), kind=pa.string(), score=pa.float64(), sources=_STRINGS)
+    ),
     tokens_in=pa.int64(), tokens_out=pa.int64(), cost_usd=pa.float64(), created_at=pa.string(),
     gates=pa.list_(_struct(name=pa.string(), passed=pa.bool_(), detail=pa.string())),
     decision=pa.string(), subject_id=pa.string(),
@@ -101,7 +105,10 @@ class RecordWriter:
 
     def __enter__(self) -> "RecordWriter":
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(self._partial, SCHEMA, compression="zstd")
+        # Without checksums a damaged page may be read as other values.
+        self._writer = pq.ParquetWriter(
+            self._partial, SCHEMA, compression="zstd", write_page_checksum=True
+        )
         return self
 
     def write(self, record: Record) -> None:
@@ -143,19 +150,34 @@ def read_records(path: Path, *, batch_size: int = 256) -> Iterator[Record]:
     """Yields the records of a Parquet file one by one, in file order.
 
     Raises:
-        InputError: The file is absent, no Parquet file, of another schema version, or a row does
-            not validate (the row number is named, its content is not).
+        InputError: The file is absent, no Parquet file, damaged, of another schema version, or a
+            row does not validate (the row number is named, its content is not).
     """
-    parquet = _open(path)
-    row = 0
-    for batch in parquet.iter_batches(batch_size=batch_size):
-        for values in batch.to_pylist():
-            try:
-                yield Record.model_validate(values)
-            except ValidationError as error:
-                reason = invalid_reason(error)
-                raise InputError(f"{path}, row {row}: not a valid record ({reason})") from None
-            row += 1
+    for row, values in enumerate(_rows(path, batch_size)):
+        try:
+            record = Record.model_validate(values)
+        except ValidationError as error:
+            reason = invalid_reason(error)
+            raise InputError(f"{path}, row {row}: not a valid record ({reason})") from None
+        yield record
+
+
+def _rows(path: Path, batch_size: int) -> Iterator[dict[str, Any]]:
+    row, parquet, found = 0, _open(path), "fewer rows than it states"
+    try:
+        for batch in parquet.iter_batches(batch_size=batch_size):
+            values = batch.to_pylist()
+            yield from values
+            row += len(values)
+    except _DAMAGE as error:
+        found = type(error).__name__
+    else:
+        if row == parquet.metadata.num_rows:
+            return
+    raise InputError(
+        f"{path}: damaged after row {row} ({found}); copy it again from where it came, or run "
+        "`semihvision prepare` again"
+    )
 
 
 def count_records(path: Path) -> int:
@@ -167,10 +189,11 @@ def _open(path: Path) -> pq.ParquetFile:
     if not path.is_file():
         raise InputError(f"{path}: no such file; make it with `semihvision prepare`")
     try:
-        parquet = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: not a readable Parquet file ({error})") from error
-    found = (parquet.schema_arrow.metadata or {}).get(_VERSION_KEY, b"none").decode()
+        parquet = pq.ParquetFile(path, page_checksum_verification=True)
+        found = (parquet.schema_arrow.metadata or {}).get(_VERSION_KEY, b"none").decode()
+    except _DAMAGE as error:
+        kind = type(error).__name__
+        raise InputError(f"{path}: not a readable Parquet file ({kind})") from None
     if found != str(SCHEMA_VERSION):
         raise InputError(
             f"{path}: record schema version {found}, expected {SCHEMA_VERSION}; "
