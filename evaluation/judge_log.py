@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from evaluation.json_files import parse_json, read_text
 from semihvision.core.errors import InputError
+from semihvision.core.json_files import parse_json, read_text
 
 
 @dataclass(frozen=True, kw_only=True)

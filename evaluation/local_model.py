@@ -8,7 +8,6 @@ import torch
 from safetensors import SafetensorError
 
 from evaluation.answerers import OnAnswer
-from evaluation.json_files import read_json
 from evaluation.predictions import Prediction
 from evaluation.questions import Picture, Question
 from models.configuration import PMCCambrianConfig
@@ -17,6 +16,7 @@ from models.processing import PMCCambrianProcessor
 from semihvision.core.batch import Batch, EncodedSample, TowerPixels
 from semihvision.core.errors import InputError
 from semihvision.core.hashing import hash_path
+from semihvision.core.json_files import read_json
 
 _CACHE_BYTES = 1 << 30
 """Most memory for prepared images; one takes 0.5 MB with tiny towers and 15 MB with the 8B's."""

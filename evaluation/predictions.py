@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evaluation.json_files import parse_json, read_text
 from evaluation.references import Reference
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.files import write_text_atomically
+from semihvision.core.json_files import parse_json, read_text
 
 _MAX_NAMED = 10
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from evaluation.answerers import Answerer
 from evaluation.controls import CONTROLS
-from evaluation.json_files import parse_json, read_text
 from evaluation.predictions import Prediction, prediction_line, write_predictions
 from evaluation.questions import Question, hash_questions
 from evaluation.tasks import Scored, Task
 from semihvision.core.errors import InputError
 from semihvision.core.hashing import hash_file, hash_value
+from semihvision.core.json_files import parse_json, read_text
 
 _STAMP_CHARACTERS = 16
 

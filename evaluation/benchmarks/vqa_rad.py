@@ -11,9 +11,9 @@ images", Scientific Data 5 (2018).
 from pathlib import Path
 from typing import Any, cast
 
-from evaluation.json_files import read_json
 from evaluation.references import AnswerType, Reference
 from semihvision.core.errors import InputError
+from semihvision.core.json_files import read_json
 
 _MAX_NAMED = 10
 

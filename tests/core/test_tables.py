@@ -52,22 +52,26 @@ def test_a_torn_gzip_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_json_lines_go_on_after_a_broken_one(tmp_path: Path) -> None:
-    (tmp_path / "t.jsonl").write_bytes(b'\xef\xbb\xbf{"a": 1}\n\n{"a": \n[]\n{"b": "\xff"}\n{}')
+    (tmp_path / "t.jsonl").write_bytes(
+        b'\xef\xbb\xbf{"a": 1}\n\n{"a": \n[]\n{"b": "\xff"}\n{}\n' + b"[" * 99999
+    )
     refused = RefusalLog()
 
     assert list(jsonl_rows(tmp_path / "t.jsonl", refused)) == [(1, {"a": 1}), (6, {})]
-    assert [item.item for item in refused.items] == ["line 3", "line 4", "line 5"]
-    assert refused.counts() == {"broken_json": 3}
+    assert [item.item for item in refused.items] == ["line 3", "line 4", "line 5", "line 7"]
+    assert refused.counts() == {"broken_json": 4}
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [('[{"a": 1},\n{', "broken JSON .line 2"), ("{}", "found a JSON dict")]
+    ("text", "message"), [('[{"a": 1},\n{', "not JSON: .*line 2"), ("{}", "found a JSON dict")]
 )
 def test_json_arrays(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text(text)
 
     with pytest.raises(InputError, match=message):
         json_rows(tmp_path / "t.json")
+    with pytest.raises(InputError, match=r"absent\.json: cannot be read"):
+        json_rows(tmp_path / "absent.json")
 
 
 def test_a_required_file_may_have_two_names(tmp_path: Path) -> None:

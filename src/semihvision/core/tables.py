@@ -2,12 +2,12 @@
 
 import csv
 import gzip
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.json_files import parse_json, read_json
 
 
 def required_file(root: Path, *names: str) -> Path:
@@ -26,13 +26,9 @@ def json_rows(path: Path) -> list[Any]:
     """The rows of a JSON array.
 
     Raises:
-        InputError: The file is no JSON array.
+        InputError: The file is unreadable or no JSON array.
     """
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        where = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "no UTF-8"
-        raise InputError(f"{path}: broken JSON ({where})") from None
+    rows = read_json(path)
     if not isinstance(rows, list):
         raise InputError(f"{path}: found a JSON {type(rows).__name__}, expected an array of rows")
     return rows
@@ -48,9 +44,9 @@ def jsonl_rows(path: Path, refused: RefusalLog) -> Iterator[tuple[int, dict[str,
             if not line.strip():
                 continue
             try:
-                row = json.loads(line.decode("utf-8-sig"))
+                row = parse_json(line.decode("utf-8-sig"))
             except ValueError as error:
-                reason = f"broken JSON ({type(error).__name__})"
+                reason = f"not JSON: {error}"
                 refused.add(f"line {number}", reason=reason, kind="broken_json", file=path.name)
                 continue
             if isinstance(row, dict):
