@@ -21,6 +21,7 @@ from semihvision.core.batch import EncodedSample, Example, Processor, TowerPixel
 from semihvision.core.card import CARD_MODULES
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import read_image
+from semihvision.core.paths import inside
 from semihvision.core.record import ImageRef, Record
 
 
@@ -78,8 +79,8 @@ class RecordDataModule(L.LightningDataModule):
         uses: Which parts of a record become samples.
         batch_size: Samples per device and step.
         num_workers: Loader processes; 0 loads in the main process.
-        validation_fraction: Share of training groups held out where the owner ships no
-            validation split.
+        validation_fraction: Share of training groups held out for validation, beside any
+            validation split of the owner.
         seed: Seed of the sample order and of the held-out groups.
         cache_images: Keep prepared images in memory. Worth it for small sets with many questions
             an image and small towers; with the 8B towers one image takes 15 MB.
@@ -160,9 +161,30 @@ class RecordDataModule(L.LightningDataModule):
             validation_fraction=self.validation_fraction,
             seed=self.seed,
         ):
-            splits.setdefault(example.split, []).append(example)
+            if self._usable(example):
+                splits[example.split].append(example)
         self._examples = splits
         self._data_hash = digest.hexdigest()
+
+    def _usable(self, example: Example) -> bool:
+        """Whether a sample can be encoded; refused and listed now, not in the middle of an epoch.
+
+        Images are looked for but not decoded; one that turns out to be unreadable is an error when
+        its turn comes.
+        """
+        try:
+            for image in example.images:
+                if not inside(self.roots()[example.source], image.path).is_file():
+                    raise InputError(f"{image.path}: no such image", kind="missing_image")
+            if self.processor is not None:
+                sizes = [(image.width, image.height) for image in example.images]
+                self.processor.check(example.example_id, example.turns, sizes)
+        except InputError as error:
+            self.refused.add(
+                example.example_id, reason=str(error), kind=error.kind or "cannot_be_encoded"
+            )
+            return False
+        return True
 
     def summary(self) -> dict[str, int]:
         """Counts by split and of refused items, for logs and the tracker."""

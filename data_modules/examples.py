@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from semihvision.core.batch import IMAGE_PLACEHOLDER, Example, Turn
+from semihvision.core.errors import InputError
 from semihvision.core.record import QA, Conversation, Record, Text, part_id, question_text
 
 Use = Literal["captions", "qa", "dialogues", "conversations"]
@@ -50,34 +51,63 @@ def examples_of(
         records: Records of any sources.
         uses: Which parts become examples.
         validation_fraction: Share of the training *groups* (patients, cases, articles; whole
-            groups, so that none is on both sides) that becomes the validation split where the
-            owner ships none; in [0, 1).
+            groups, so that none is on both sides) that is held out for validation, beside any
+            validation split of the owner; in [0, 1).
         seed: Which groups those are.
 
     Yields:
         Examples in record order; superseded and rejected parts are left out.
+
+    Raises:
+        InputError: A record names a split that is not known.
     """
     for record in records:
         for parts in _parts(record, uses):
-            first = parts[0]
-            owners = (first.split if not isinstance(first, Text) else "") or record.split
-            split = SPLITS.get(owners, owners or "train")
+            images = _images(record, parts[0])
+            split = _split(record, parts[0], images)
             if split == "train" and _held_out(record.group_id, validation_fraction, seed):
                 split = "validation"
             yield Example(
-                example_id=f"{record.record_id}#{part_id(first)}",
+                example_id=f"{record.record_id}#{part_id(parts[0])}",
                 source=record.source,
                 split=split,
-                turns=_turns(parts),
-                images=tuple(record.image(image_id) for image_id in first.image_ids),
+                turns=_turns(parts, len(images)),
+                images=tuple(record.image(image_id) for image_id in images),
             )
+
+
+def _images(record: Record, part: Part) -> tuple[str, ...]:
+    """Images of a part; a text that names none is about all images of its record."""
+    if isinstance(part, Text) and not part.image_ids:
+        return tuple(image.image_id for image in record.images)
+    return part.image_ids
+
+
+def _split(record: Record, part: Part, images: Sequence[str]) -> str:
+    """The owner's split of a part; a text goes with the questions about its images.
+
+    So a caption of an image that the owner tests on is never trained on.
+
+    Raises:
+        InputError: A split name that is not known, which no loader would ever ask for.
+    """
+    owners = record.split or "train"
+    if not isinstance(part, Text):
+        owners = part.split or owners
+    elif any(SPLITS.get(q.split) == "test" and set(q.image_ids) & set(images) for q in record.qa):
+        owners = "test"
+    if owners not in SPLITS:
+        raise InputError(
+            f"record {record.record_id!r}: split {owners!r}; expected one of {', '.join(SPLITS)}"
+        )
+    return SPLITS[owners]
 
 
 def _parts(record: Record, uses: Sequence[Use]) -> Iterator[Sequence[Part]]:
     """What makes one example each: a single part, or the questions of a dialogue."""
     if "captions" in uses:
         for text in record.current(record.texts):
-            if text.kind in CAPTION_KINDS and text.image_ids:
+            if text.kind in CAPTION_KINDS and _images(record, text):
                 yield [text]
     if "qa" in uses:
         yield from ([question] for question in record.current(record.qa))
@@ -102,11 +132,11 @@ def _dialogues(record: Record) -> Iterator[list[QA]]:
             yield mixed[start : start + DIALOGUE_QUESTIONS]
 
 
-def _turns(parts: Sequence[Part]) -> tuple[Turn, ...]:
+def _turns(parts: Sequence[Part], num_images: int) -> tuple[Turn, ...]:
     first = parts[0]
     if isinstance(first, Conversation):
         return tuple(Turn(turn.role, turn.text) for turn in first.turns)
-    placeholders = (IMAGE_PLACEHOLDER + "\n") * len(first.image_ids)
+    placeholders = (IMAGE_PLACEHOLDER + "\n") * num_images
     if isinstance(first, Text):
         request = CAPTION_REQUESTS[_number(first.text_id + first.text) % len(CAPTION_REQUESTS)]
         return (Turn("human", placeholders + request), Turn("gpt", first.text))

@@ -180,6 +180,25 @@ class PMCCambrianProcessor:
             images=list(images),
         )
 
+    def check(
+        self, example_id: str, turns: Sequence[Turn], sizes_wh: Sequence[tuple[int, int]]
+    ) -> None:
+        """Whether `encode` would take a sample, told from the sizes of its images alone.
+
+        Args:
+            example_id: Names the sample in messages.
+            turns: Human and gpt turns in turn, optionally a system turn first.
+            sizes_wh: Width and height of its images in pixels.
+
+        Raises:
+            InputError: As in `encode`.
+        """
+        try:
+            encoded = self.template.encode(turns, add_generation_prompt=False)
+        except ValueError as error:
+            raise InputError(f"sample {example_id}: {error}") from None
+        self._check(example_id, encoded, sizes_wh)
+
     def _check(
         self, example_id: str, encoded: EncodedTurns, sizes_wh: Sequence[tuple[int, int]]
     ) -> None:

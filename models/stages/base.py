@@ -3,6 +3,7 @@
 A stage is a table of trained parts (`Stage.parts`) and its default rates; everything else is here.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -19,6 +20,7 @@ from models.processing import PMCCambrianProcessor
 from models.stages.handoff import check_handoff, read_lineage, write_lineage
 from semihvision.core.batch import Batch
 from semihvision.core.errors import InputError
+from semihvision.core.hashing import hash_path
 
 SAMPLER_PARTS = frozenset({"connector", "query", "samplers"})
 """Parts that Cambrian's `mm_vision_sampler_lr` applies to: names with vision_sampler or
@@ -183,7 +185,15 @@ class Stage(L.LightningModule):
             folder: Where to; made if it is not there.
             **facts: What else the lineage should say of this stage, e.g. the data hash.
         """
-        self.network.save_pretrained(folder)
-        self.processor.save_pretrained(folder)
+        partial = folder.with_name(folder.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        self.network.save_pretrained(partial)
+        self.processor.save_pretrained(partial)
         entry = {"stage": type(self).__name__, "preset": self.preset, **facts}
-        write_lineage(folder, [*read_lineage(self.init_from), entry])
+        if self.init_from is not None:
+            entry["init_from_hash"] = hash_path(self.init_from)
+        write_lineage(partial, [*read_lineage(self.init_from), entry])
+        # The folder is swapped when complete, so that a kill leaves the older one or the newer.
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)

@@ -21,6 +21,7 @@ class CountingProcessor:
 
     def __init__(self) -> None:
         self.prepared = 0
+        self.max_length = 100
 
     def prepare_image(self, image: Image.Image) -> TowerPixels:
         self.prepared += 1
@@ -36,6 +37,13 @@ class CountingProcessor:
         self, example_id: str, turns: Sequence[Turn], images: Sequence[TowerPixels]
     ) -> EncodedSample:
         return self.encode(example_id, turns[:-1], images)
+
+    def check(
+        self, example_id: str, turns: Sequence[Turn], sizes_wh: Sequence[tuple[int, int]]
+    ) -> None:
+        assert sizes_wh == [(8, 6)]
+        if len(turns[0].text) > self.max_length:
+            raise InputError(f"sample {example_id}: too long")
 
     def collate(self, samples: Sequence[EncodedSample]) -> Batch:
         return Batch(
@@ -151,8 +159,25 @@ def test_unusable_settings_say_what_to_change(folder: Path) -> None:
         SemiHVisionDataModule(twice, {"folder": str(folder)}).setup("fit")
 
 
-def test_an_image_that_vanished_is_an_error_that_names_it(folder: Path) -> None:
+def test_samples_that_cannot_be_used_are_refused_before_training_begins(folder: Path) -> None:
     (folder / "1.png").unlink()
+    processor = CountingProcessor()
+    processor.max_length = len("<image>\n?")
+    made = module(folder, processor=processor)
+    assert sorted(epoch(made)) == ["folder/0#q0", "folder/2#q0"]
+    refused = {item.item: item.kind for item in made.refused.items}
+    assert refused == {
+        "folder/0#q1": "cannot_be_encoded",
+        "folder/1#q0": "missing_image",
+        "folder/1#q1": "missing_image",
+        "folder/2#q1": "cannot_be_encoded",
+        "folder/3#q1": "cannot_be_encoded",
+    }
+    assert made.summary()["refused"] == 5
+
+
+def test_an_image_that_cannot_be_decoded_is_an_error_that_names_it(folder: Path) -> None:
+    (folder / "1.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"1\.png"):
         epoch(module(folder))
 

@@ -1,7 +1,9 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data_modules.examples import CAPTION_REQUESTS, examples_of
+from semihvision.core.errors import InputError
 from semihvision.core.record import QA, ImageRef, Licence, Provenance, Record, Text
 
 
@@ -119,3 +121,29 @@ def test_order_in_dialogues_differs_between_records() -> None:
     records = [record(str(n), qa=questions, provenance=record().provenance[:1]) for n in range(40)]
     first = {example.turns[0].text for example in examples_of(records, uses=["dialogues"])}
     assert first == {f"{n}?" for n in range(4)}
+
+
+def test_a_text_about_the_whole_record_shows_all_its_images() -> None:
+    images = tuple(
+        ImageRef(image_id=name, path=f"{name}.png", format="png", width=4, height=4)
+        for name in ("i", "k")
+    )
+    report = Text(text_id="r", kind="report", text="Clear lungs.", provenance_id="human")
+    only = record(images=images, texts=(report,))
+    (made,) = examples_of([only], uses=["captions"])
+    assert made.turns[0].text.startswith("<image>\n<image>\n")
+    assert [image.path for image in made.images] == ["i.png", "k.png"]
+
+
+def test_a_caption_of_an_image_with_test_questions_is_not_trained_on() -> None:
+    tested = QA(
+        qa_id="t1", question="?", answer="x", image_ids=("i",), split="test", provenance_id="human"
+    )
+    kept = record(provenance=record().provenance[:1], qa=(tested,))
+    (made,) = examples_of([kept], uses=["captions"])
+    assert made.split == "test"
+
+
+def test_an_unknown_split_is_refused() -> None:
+    with pytest.raises(InputError, match="split 'dev'; expected one of train, "):
+        list(examples_of([record(split="dev")], uses=["captions"]))

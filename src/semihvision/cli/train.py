@@ -3,6 +3,7 @@
 import logging
 import sys
 import warnings
+from pathlib import Path
 
 import lightning as L
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -12,7 +13,8 @@ from transformers.utils.logging import disable_progress_bar
 
 import data_modules  # noqa: F401 -- its classes are known by name once it is imported
 from models.stages import Stage
-from semihvision.core.errors import InputError
+from semihvision.cli.output import stderr
+from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError, RefusalLog
 from semihvision.tracking import TRAIN, lightning_logger
 from semihvision.training.callbacks import RunProvenance
 
@@ -48,9 +50,19 @@ def _default_logger(run_name: str) -> Logger:
 
 
 def run(argv: list[str]) -> int:
-    """Runs the LightningCLI with the whole command line, e.g. ``["fit", "-c", FILE]``."""
-    train(argv)
-    return 0
+    """Runs the LightningCLI with the whole command line, e.g. ``["fit", "-c", FILE]``.
+
+    Samples that the data module refused are listed in ``<command>.refused.jsonl`` below the
+    trainer's `default_root_dir`.
+    """
+    done = train(argv)
+    refused: RefusalLog = getattr(done.datamodule, "refused", RefusalLog())
+    listed = Path(done.trainer.default_root_dir) / f"{argv[0]}.refused.jsonl"
+    refused.write(listed)
+    if not refused.items:
+        return EXIT_DONE
+    stderr.print(f"refused: {refused.counts()}; see {listed}", markup=False, soft_wrap=True)
+    return EXIT_REFUSED_ITEMS
 
 
 def train(argv: list[str]) -> SemiHVisionCLI:

@@ -111,6 +111,12 @@ class Processor(Protocol):
         """Tokenises the turns up to and including the last human one, plus the assistant header."""
         ...
 
+    def check(
+        self, example_id: str, turns: Sequence[Turn], sizes_wh: Sequence[tuple[int, int]]
+    ) -> None:
+        """Raises `InputError` if `encode` would, from the image sizes alone (e.g. too long)."""
+        ...
+
     def collate(self, samples: Sequence[EncodedSample]) -> Batch:
         """Pads samples on the right to one batch."""
         ...

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter, Callback
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import MLFlowLogger
 
+from semihvision.core.hashing import hash_path
 from semihvision.tracking import code_tags
 
 
@@ -39,23 +40,22 @@ class RunProvenance(SaveConfigCallback):
     """
 
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Called once, on rank 0, before the first step."""
+        """Called once, on rank 0, when the data were read and before the first step."""
         text = self.parser.dump(self.config, skip_none=False)
+        data, init_from = trainer.datamodule, getattr(pl_module, "init_from", None)  # type: ignore[attr-defined]
+        tags = {
+            "stage": type(pl_module).__name__,
+            "data_hash": getattr(data, "data_hash", ""),
+            "init_from_hash": hash_path(init_from) if init_from else "",
+        }
         for logger in trainer.loggers:
             if isinstance(logger, MLFlowLogger):
-                run_id = cast(str, logger.run_id)
-                logger.experiment.log_text(run_id, text, "config.yaml")
-                logger.experiment.set_tag(run_id, "stage", type(pl_module).__name__)
-
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Adds what is known only once the data were read."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        for logger in trainer.loggers:
-            if isinstance(logger, MLFlowLogger) and trainer.is_global_zero and data is not None:
-                run_id = cast(str, logger.run_id)
-                logger.experiment.set_tag(run_id, "data_hash", data.data_hash)
-                for name, value in data.summary().items():
-                    logger.experiment.log_param(run_id, name, value)
+                client, run_id = logger.experiment, cast(str, logger.run_id)
+                client.log_text(run_id, text, "config.yaml")
+                for name, value in tags.items():
+                    client.set_tag(run_id, name, value)
+                for name, count in (data.summary() if data is not None else {}).items():
+                    client.log_param(run_id, name, count)
 
 
 class PredictionWriter(BasePredictionWriter):
