@@ -1,26 +1,19 @@
-"""MLflow: where runs are kept, what every run carries, and the links people are given.
+"""MLflow runs: open one, log to it, read it back. The only importer of mlflow.
 
-The only importer of mlflow, which costs two seconds: it is loaded by the first call that needs it.
-Single-process commands log through `open_run`; Lightning logs through `lightning_logger`, which
-writes from rank 0 only.
+mlflow costs two seconds: it is loaded by the first call that needs it.
 """
 
 import logging
 import os
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
-from shutil import which
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from semihvision.core.policy import is_loopback
+from semihvision.tracking.store import artifact_location, sqlite_file, tracking_uri
+from semihvision.tracking.tags import code_tags
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import MLFlowLogger
@@ -32,81 +25,8 @@ EVALUATE = "semihvision/evaluate"
 ANNOTATE = "semihvision/annotate"
 """Names of the three experiments."""
 
-DEFAULT_URI = "sqlite:///mlruns/mlflow.db"
-DEFAULT_HOST = "http://127.0.0.1:5000"
-"""Where `mlflow ui` listens unless told otherwise."""
-
-_SQLITE = "sqlite:///"
 _PARAMS_PER_BATCH = 100
 _PARAM_MAX_CHARACTERS = 6000
-
-
-def tracking_uri() -> str:
-    """The store in use: `MLFLOW_TRACKING_URI`, else `DEFAULT_URI` below the working directory."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-
-
-def is_local() -> bool:
-    """Whether what is logged stays on this machine: an SQLite file, or a server on loopback.
-
-    Any other store counts as elsewhere, even one that may be local.
-    """
-    uri = tracking_uri()
-    return uri.startswith(_SQLITE) or is_loopback(uri)
-
-
-def ui_command(uri: str | None = None) -> str:
-    """The shell command that shows a store, ready to paste.
-
-    Names the `mlflow` beside this interpreter where the search path holds no other.
-    """
-    beside = Path(sys.executable).with_name("mlflow")
-    found = which("mlflow")
-    program = "mlflow" if found and Path(found).samefile(beside) else _short(beside)
-    return f"{program} ui --backend-store-uri {uri or tracking_uri()}"
-
-
-def runs_link(experiment_id: str, *, host: str = DEFAULT_HOST) -> str:
-    """Link to the table of an experiment's runs.
-
-    Without ``workflowType`` MLflow 3 opens an experiment on its GenAI overview.
-    """
-    return f"{host}/#/experiments/{experiment_id}?workflowType=machine_learning"
-
-
-def run_link(run_id: str, experiment_id: str, *, host: str = DEFAULT_HOST) -> str:
-    """Link to one run."""
-    return f"{host}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
-
-
-def compare_link(run_ids: Sequence[str], experiment_id: str, *, host: str = DEFAULT_HOST) -> str:
-    """Link to the page that shows runs of one experiment side by side."""
-    runs = quote("[" + ",".join(f'"{run_id}"' for run_id in run_ids) + "]")
-    experiments = quote(f'["{experiment_id}"]')
-    return (
-        f"{host}/#/compare-runs?runs={runs}&experiments={experiments}&workflowType=machine_learning"
-    )
-
-
-def code_tags() -> dict[str, str]:
-    """Version, git commit and whether tracked files differ from it, as MLflow tags.
-
-    The commit is that of this software's own checkout, wherever the command was started; an
-    installed wheel has none and says so.
-    """
-    tags = {"semihvision_version": version("semihvision")}
-    here = Path(__file__).parent
-    if _git(here, "ls-files", "--error-unmatch", "__init__.py") is None:
-        return {**tags, "git_commit": "not a git checkout"}
-    commit = _git(here, "rev-parse", "HEAD") or "unknown"
-    changed = _git(here, "status", "--porcelain", "--untracked-files=no")
-    dirty = "unknown" if changed is None else str(bool(changed)).lower()
-    return {
-        **tags,
-        "git_commit": commit,
-        "git_dirty": dirty,
-        "mlflow.source.git.commit": commit,
-    }
 
 
 @dataclass(frozen=True)
@@ -204,7 +124,7 @@ def ensure_experiment(name: str) -> str:
     if found is not None:
         return str(found.experiment_id)
     tags = {"mlflow.experimentKind": "custom_model_development"}
-    return str(client.create_experiment(name, _artifact_location(), tags))
+    return str(client.create_experiment(name, artifact_location(), tags))
 
 
 def lightning_logger(
@@ -244,7 +164,7 @@ def store_client() -> "MlflowClient":
 
     for noisy in ("alembic", "mlflow.store.db.utils"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    database = _sqlite_file(tracking_uri())
+    database = sqlite_file(tracking_uri())
     if database is not None:
         database.parent.mkdir(parents=True, exist_ok=True)
     with _ignoring_deprecations():
@@ -261,27 +181,6 @@ def _ignoring_deprecations() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
-
-
-def _artifact_location() -> str | None:
-    """``artifacts`` beside an SQLite file, absolute; a server decides for itself."""
-    database = _sqlite_file(tracking_uri())
-    return None if database is None else (database.parent / "artifacts").resolve().as_uri()
-
-
-def _sqlite_file(uri: str) -> Path | None:
-    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    """Output of a git command, None where git or the repository is absent."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 def _plain(value: Any) -> Any:
@@ -301,9 +200,3 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = item
     return flat
-
-
-def _short(path: Path) -> str:
-    """The path relative to the working directory where it lies below it."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
