@@ -180,9 +180,7 @@ class RecordDataModule(L.LightningDataModule):
                 sizes = [(image.width, image.height) for image in example.images]
                 self.processor.check(example.example_id, example.turns, sizes)
         except InputError as error:
-            self.refused.add(
-                example.example_id, reason=str(error), kind=error.kind or "cannot_be_encoded"
-            )
+            self.refused.add(example.example_id, reason=str(error), kind=error.kind)
             return False
         return True
 

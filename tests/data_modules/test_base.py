@@ -167,11 +167,11 @@ def test_samples_that_cannot_be_used_are_refused_before_training_begins(folder: 
     assert sorted(epoch(made)) == ["folder/0#q0", "folder/2#q0"]
     refused = {item.item: item.kind for item in made.refused.items}
     assert refused == {
-        "folder/0#q1": "cannot_be_encoded",
+        "folder/0#q1": "unusable",
         "folder/1#q0": "missing_image",
         "folder/1#q1": "missing_image",
-        "folder/2#q1": "cannot_be_encoded",
-        "folder/3#q1": "cannot_be_encoded",
+        "folder/2#q1": "unusable",
+        "folder/3#q1": "unusable",
     }
     assert made.summary()["refused"] == 5
 
