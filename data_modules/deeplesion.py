@@ -23,16 +23,13 @@ Not taken into Records: `Slice_range` and the neighbours' files, `Normalized_les
     `Possibly_noisy` where it is 0, `Series_ID` beyond the path.
 """
 
-import csv
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from numpy.random import default_rng
 from PIL import Image
 
-from data_modules.phantoms import Lesion, Phantom, design, draw
 from data_modules.reading import licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
@@ -256,68 +253,14 @@ def _numbers(row: Row, column: str, count: int) -> list[float]:
         values = [float(part) for part in row[column].split(",")]
     except ValueError:
         values = []
-    if len(values) != count or not np.all(np.isfinite(values)):
+    if len(values) != count or not all(map(math.isfinite, values)):
         expected = "a number" if count == 1 else f"{count} numbers"
         raise InputError(f"{column}: expected {expected}", kind="invalid_row")
     return values
 
 
-_TWIN_TYPES = {"liver": 4, "kidneys": 6}
-_TWIN_WINDOW = (-175.0, 275.0)
-_TWIN_SPACING = (0.8, 0.8, 5.0)
-
-
 def write_twin(root: Path, *, cases: int, seed: int) -> None:
-    """Writes CT phantoms in the owners' layout: a key slice with one to three lesions a patient.
+    """Writes a drawn twin in the layout above; see `data_modules.twins.deeplesion`."""
+    from data_modules.twins.deeplesion import write_twin as write
 
-    Beside each key slice lie its two neighbours, without the lesions. Every fifth slice has lesion
-    type -1; in the real table all training rows have it. Kidneys are drawn coronally, although the
-    layout is that of axial slices.
-
-    Args:
-        root: Folder to write to.
-        cases: Number of patients.
-        seed: Decides everything.
-    """
-    random = default_rng([seed, 3])
-    rows: list[list[object]] = []
-    for index, factors in enumerate(design(cases, random, tuple(_TWIN_TYPES))):
-        patient, key = index + 1, int(random.integers(20, 60))
-        folder = root / "Images_png" / f"{patient:06d}_01_01"
-        folder.mkdir(parents=True, exist_ok=True)
-        phantom = draw(factors, [seed, 3, index], size_px=256)
-        empty = draw(factors, [seed, 3, index], size_px=256, with_lesions=False)
-        for offset in (-1, 0, 1):
-            path = folder / f"{key + offset:03d}.png"
-            _save_hu(phantom if offset == 0 else empty, path)
-        known = "-1" if index % 5 == 4 else str(_TWIN_TYPES[factors.organ])
-        patient_cells = ("FM"[index % 2], int(random.integers(30, 85)), 1 + min(2, index % 6 // 2))
-        rows += [_row(patient, key, lesion, known, patient_cells) for lesion in phantom.lesions]
-    with (root / "DL_info.csv").open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *rows])
-
-
-def _save_hu(phantom: Phantom, path: Path) -> None:
-    low, high = _TWIN_WINDOW
-    stored = np.rint(phantom.pixels * (high - low) + low) - HU_OFFSET
-    Image.fromarray(stored.astype(np.uint16)).save(path, compress_level=1)
-
-
-def _row(
-    patient: int, key: int, lesion: Lesion, known: str, patient_cells: tuple[str, int, int]
-) -> list[object]:
-    x, y = lesion.centre_xy
-    rx, ry = lesion.radii_xy
-    across, down = (x - rx, y, x + rx, y), (x, y - ry, x, y + ry)
-    long, short = (across, down) if rx >= ry else (down, across)
-    place = (x / 256, y / 256, 0.5)
-    return [
-        f"{patient:06d}_01_01_{key:03d}.png", patient, 1, 1, key,
-        _cell(*long, *short), _cell(*lesion.box_xyxy), _cell(2 * max(rx, ry), 2 * min(rx, ry)),
-        _cell(*place), known, 0, f"{key - 1}, {key + 1}",
-        _cell(*_TWIN_SPACING), "256, 256", _cell(*_TWIN_WINDOW), *patient_cells,
-    ]  # fmt: skip
-
-
-def _cell(*values: float) -> str:
-    return ", ".join(f"{value:.6g}" for value in values)
+    write(root, cases=cases, seed=seed)

@@ -20,9 +20,6 @@ Known: nothing but the pixels. Names of files and folders may identify patients:
 from collections.abc import Iterator
 from pathlib import Path
 
-from numpy.random import default_rng
-
-from data_modules.phantoms import design, draw
 from data_modules.reading import licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
@@ -98,17 +95,7 @@ def _hidden(path: Path, root: Path) -> bool:
 
 
 def write_twin(root: Path, *, cases: int, seed: int) -> None:
-    """Writes bare phantoms: one folder a case, one or two images in each, PNG and JPEG in turn.
+    """Writes a drawn twin in the layout above; see `data_modules.twins.folder`."""
+    from data_modules.twins.folder import write_twin as write
 
-    Args:
-        root: Folder to write to.
-        cases: Number of folders.
-        seed: Decides everything.
-    """
-    random = default_rng([seed, 2])
-    for index, factors in enumerate(design(cases, random)):
-        folder = root / f"case{index + 1:04d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        for view in range(1 + index % 2):
-            phantom = draw(factors, [seed, 2, index, view])
-            phantom.image().save(folder / f"image{view + 1}{IMAGE_SUFFIXES[view]}")
+    write(root, cases=cases, seed=seed)

@@ -23,16 +23,13 @@ Known (owners' documentation): the two field lists above. Not known: number of c
     split of the SemiHVision paper; whether `answer_idx` is always a letter.
 """
 
-import json
 import re
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from data_modules.phantoms import Factors, draw
 from data_modules.reading import OWNER, licence_of
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
@@ -72,7 +69,7 @@ CARD = Card(
 )
 
 LETTERS = "ABCD"
-_OPTION_FIELDS = ("opa", "opb", "opc", "opd")
+OPTION_FIELDS = ("opa", "opb", "opc", "opd")
 _LETTER = re.compile(r"^\(?[A-D][.):]\s*")
 """A letter that repeats an option's place: "A. Sarcoidosis", "(A) ..."; not "A large mass"."""
 _ID = re.compile(r"[\w.:-]{1,64}")
@@ -112,45 +109,10 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
 
 
 def write_twin(root: Path, *, cases: int, seed: int) -> None:
-    """Writes invented demo cases in our form: `jama.jsonl` and drawn phantoms in `images/`.
+    """Writes a drawn twin in the layout above; see `data_modules.twins.jama`."""
+    from data_modules.twins.jama import write_twin as write
 
-    Texts come from `jama_demo.jsonl` beside this file and repeat after eight cases, with another
-    drawing and another order of the options; right answers are spread evenly over the letters.
-
-    Args:
-        root: Folder to write to; made if it is not there.
-        cases: How many.
-        seed: Seed of drawings and option orders.
-    """
-    lines = (files(__package__) / "jama_demo.jsonl").read_text(encoding="utf-8").splitlines()
-    (root / "images").mkdir(parents=True, exist_ok=True)
-    with (root / "jama.jsonl").open("w", encoding="utf-8") as stream:
-        for number in range(cases):
-            demo = json.loads(lines[number % len(lines)])
-            stream.write(json.dumps(_demo_row(root, demo, number, seed)) + "\n")
-
-
-def _demo_row(root: Path, demo: dict[str, Any], number: int, seed: int) -> dict[str, Any]:
-    case_id = f"demo-{number + 1:02}"
-    images = []
-    if demo["factors"] is not None:
-        images = [f"images/{case_id}.png"]
-        draw(Factors(*demo["factors"]), (seed, number)).image().save(root / images[0])
-    turn = (number + seed) % len(LETTERS)
-    options = demo["options"][-turn:] + demo["options"][:-turn] if turn else demo["options"]
-    right = demo["options"][demo["answer"]]
-    return {
-        "id": case_id,
-        "link": f"demo:{case_id}",
-        "question": demo["question"],
-        **dict(zip(_OPTION_FIELDS, options, strict=True)),
-        "diagnosis": demo["diagnosis"],
-        "answer_idx": LETTERS[options.index(right)],
-        "answer": right,
-        "explanation": demo["explanation"],
-        "field": demo["field"],
-        "images": images,
-    }
+    write(root, cases=cases, seed=seed)
 
 
 def _rows(path: Path, refused: RefusalLog) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -158,7 +120,7 @@ def _rows(path: Path, refused: RefusalLog) -> Iterator[tuple[str, dict[str, Any]
     if path.suffix == ".jsonl":
         yield from ((f"line {number}", row) for number, row in jsonl_rows(path, refused))
     elif path.suffix == ".csv":
-        rows = csv_rows(path, ("link", "question", *_OPTION_FIELDS, "explanation"), refused)
+        rows = csv_rows(path, ("link", "question", *OPTION_FIELDS, "explanation"), refused)
         yield from ((f"line {number}", dict(row)) for number, row in rows)
     else:
         for number, row in enumerate(json_rows(path)):
@@ -236,11 +198,11 @@ def _images(root: Path, row: dict[str, Any]) -> Iterator[ImageRef]:
 
 
 def _options(row: dict[str, Any]) -> tuple[str, ...]:
-    texts = [_text(row, field) for field in _OPTION_FIELDS]
+    texts = [_text(row, field) for field in OPTION_FIELDS]
     if [text.lstrip("(")[:1] for text in texts if _LETTER.match(text)] == list(LETTERS):
         texts = [_LETTER.sub("", text) for text in texts]
     if not all(texts) or len({text.casefold() for text in texts}) < len(texts):
-        names = ", ".join(_OPTION_FIELDS)
+        names = ", ".join(OPTION_FIELDS)
         raise InputError(f"{names}: expected four different non-empty texts", kind="options")
     return tuple(texts)
 

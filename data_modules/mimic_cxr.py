@@ -24,17 +24,11 @@ Known (owners' code, MIT-LCP/mimic-cxr): the paths, the metadata's columns, the 
     to a hosted model only with zero retention, no training use and no human review.
 """
 
-import csv
-import gzip
-import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from numpy.random import Generator, default_rng
-
-from data_modules.phantom_words import lesions, other_side, sentence
-from data_modules.phantoms import Factors, design, draw
+from data_modules.mimic_reports import chosen_sections
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
@@ -84,8 +78,6 @@ _ID_FORMS = {
     "subject_id": re.compile(r"[0-9]+"),
     "study_id": re.compile(r"[0-9]+"),
 }
-_SECTION = re.compile(r"\n ([A-Z ()/,-]+):\s")
-_HISTORY = ("indication", "history", "clinical history", "clinical information", "reason for exam")
 
 Row = dict[str, str]
 
@@ -103,7 +95,7 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
     Raises:
         InputError: There is no metadata table, or a column is missing.
     """
-    metadata = required_file(root, *_table_names("metadata"))
+    metadata = required_file(root, *table_names("metadata"))
     splits = _by_id(root, "split", ("dicom_id", "split"), refused)
     labels = {
         system: _by_id(root, name, ("study_id", *FINDINGS), refused) or {}
@@ -121,25 +113,8 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
             yield record
 
 
-def report_sections(report: str) -> dict[str, str]:
-    """The sections of a report by their lower-case heads; the last occurrence of a head counts.
-
-    ``last_paragraph`` is added: what follows the last empty line.
-    """
-    report = re.sub(r"\n[ \t]*_{5,}[ \t]*\n", "\n\n", "\n" + report.replace("\r\n", "\n"))
-    heads = list(_SECTION.finditer(report))
-    ends = [head.start() for head in heads[1:]] + [len(report)]
-    sections = {
-        head.group(1).strip().lower(): " ".join(report[head.end() : end].split())
-        for head, end in zip(heads, ends, strict=True)
-    }
-    blocks = [block for block in re.split(r"\n\s*\n", report) if block.strip()]
-    last = blocks[-1].strip() if blocks else ""
-    sections["last_paragraph"] = " ".join(_SECTION.sub("\n", "\n " + last).split())
-    return {name: text for name, text in sections.items() if text}
-
-
-def _table_names(name: str) -> tuple[str, str]:
+def table_names(name: str) -> tuple[str, str]:
+    """File names a table may have: plain and gzip-compressed."""
     plain = TABLE.format(name=name)
     return plain, plain + ".gz"
 
@@ -171,7 +146,7 @@ def _by_id(
 
     A repeated row is refused; where it says something else, so is the first one.
     """
-    path = next((root / name for name in _table_names(name) if (root / name).is_file()), None)
+    path = next((root / name for name in table_names(name) if (root / name).is_file()), None)
     if path is None:
         return None
     table: dict[str, Row] = {}
@@ -205,7 +180,7 @@ def _split(rows: list[Row], splits: dict[str, Row] | None) -> str:
     return SPLITS[found.pop()]
 
 
-def _folder(subject: str, study: str) -> str:
+def study_folder(subject: str, study: str) -> str:
     """Path of a study below the root; its report has the same name with ``.txt``."""
     return f"files/p{subject[:2]}/p{subject}/s{study}"
 
@@ -221,7 +196,7 @@ def _record(
     subjects = {row["subject_id"] for row in rows}
     if len(subjects) > 1:
         raise InputError("its images name different subject_ids", kind="contradicting_rows")
-    folder = _folder(rows[0]["subject_id"], study)
+    folder = study_folder(rows[0]["subject_id"], study)
     images = tuple(_images(root, folder, rows, refused))
     if not images:
         raise InputError("none of its images can be used", kind="no_image")
@@ -270,102 +245,19 @@ def _texts(root: Path, study: str, folder: str, refused: RefusalLog) -> Iterator
         refused.add(f"report {study}", reason=reason, kind="missing_report", file=f"{folder}.txt")
         return
     try:
-        sections = report_sections(path.read_text(encoding="utf-8"))
+        chosen = chosen_sections(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
         reason = f"{folder}.txt: no UTF-8"
         refused.add(
             f"report {study}", reason=reason, kind="unreadable_report", file=f"{folder}.txt"
         )
         return
-    kinds: tuple[str, ...] = ("impression", "findings")
-    chosen = {kind: sections[kind] for kind in kinds if kind in sections}
-    if not chosen:
-        last = sections.get("last_paragraph") or sections.get("comparison", "")
-        chosen = {"report": last} if last else {}
-    history = next((sections[head] for head in _HISTORY if head in sections), "")
-    if history:
-        chosen["history"] = history
     for kind, text in chosen.items():
         yield Text(text_id=kind, kind=kind, text=text, provenance_id=OWNER.provenance_id)
 
 
 def write_twin(root: Path, *, cases: int, seed: int) -> None:
-    """Writes studies of drawn chest radiographs with reports in the owners' form.
+    """Writes a drawn twin in the layout above; see `data_modules.twins.mimic_cxr`."""
+    from data_modules.twins.mimic_cxr import write_twin as write
 
-    Every fourth study shows no nodule. Reports come with both sections, with one of them, or with
-    none; label tables are gzip-compressed, metadata and split plain.
-
-    Args:
-        root: Folder to write to.
-        cases: Number of studies, one patient each.
-        seed: Decides everything.
-    """
-    random = default_rng([seed, 5])
-    metadata, splits, labels = [], [], []
-    for index, drawn in enumerate(design(cases, random, ("lungs",))):
-        factors = drawn._replace(number=0) if index % 4 == 3 else drawn
-        subject, study = str(10000001 + index), str(50000001 + index)
-        folder = root / _folder(subject, study)
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.with_suffix(".txt").write_text(_report(factors, index), encoding="utf-8")
-        split = ("validate", "test")[index % 2] if index % 8 > 5 else "train"
-        for number, view in enumerate(("PA", "AP")[: 1 + index % 2]):
-            dicom_id = _dicom_id(random)
-            image = draw(factors, [seed, 5, index, number]).image()
-            image.save(folder / f"{dicom_id}.jpg", quality=95)
-            about = {"dicom_id": dicom_id, "subject_id": subject, "study_id": study}
-            size = {"Rows": image.height, "Columns": image.width}
-            metadata.append({**about, "ViewPosition": view, **size})
-            splits.append({**about, "split": split})
-        named = {"No Finding": "1.0"} if factors.number == 0 else {"Lung Lesion": "1.0"}
-        labels.append({"subject_id": subject, "study_id": study, **named})
-    _write_table(root, "metadata", METADATA_COLUMNS, metadata)
-    _write_table(root, "split", ("dicom_id", "study_id", "subject_id", "split"), splits)
-    for name in LABELLERS:
-        _write_table(root, name, ("subject_id", "study_id", *FINDINGS), labels, compress=True)
-
-
-def _report(factors: Factors, index: int) -> str:
-    shown = sentence(lesions(factors, "nodule"))
-    impression = [" IMPRESSION: ", " ", f" {shown}"]
-    findings = [
-        " FINDINGS: ",
-        " ",
-        f" This is a drawn phantom.  {shown}",
-        f" There is {other_side(factors, 'nodule')}.",
-    ]
-    body = ([*findings, " ", *impression], impression, findings, [f" {shown}"])[index % 4]
-    head = [
-        " EXAMINATION:  CHEST (PA AND LAT)",
-        " ",
-        " INDICATION:  ___ year old phantom, not a patient.  Nodules?",
-        " ",
-        " COMPARISON:  ___.",
-        " ",
-    ]
-    return "\n".join([" " * 33 + "FINAL REPORT", *head, *body, ""])
-
-
-def _dicom_id(random: Generator) -> str:
-    """Five groups of eight hexadecimal digits, as in the owners' names."""
-    return "-".join(f"{value:08x}" for value in random.integers(0, 2**32, 5))
-
-
-def _write_table(
-    root: Path,
-    name: str,
-    columns: tuple[str, ...],
-    rows: Sequence[Mapping[str, object]],
-    *,
-    compress: bool = False,
-) -> None:
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    data = text.getvalue().encode()
-    plain, zipped = _table_names(name)
-    # A fixed time in the header keeps the bytes the same for the same seed.
-    (root / (zipped if compress else plain)).write_bytes(
-        gzip.compress(data, mtime=0) if compress else data
-    )
+    write(root, cases=cases, seed=seed)

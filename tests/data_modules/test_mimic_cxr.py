@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from data_modules import mimic_cxr
+from data_modules.mimic_reports import report_sections
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.record import Record
 
@@ -121,7 +122,7 @@ def test_the_owners_choice_of_section(report: str, kind: str, text: str, tmp_pat
 
 
 def test_a_colon_in_a_sentence_is_no_section() -> None:
-    sections = mimic_cxr.report_sections(REPORT.replace("No acute", "Note: TIME: No acute"))
+    sections = report_sections(REPORT.replace("No acute", "Note: TIME: No acute"))
 
     assert sections["impression"] == "Note: TIME: No acute process."
 
