@@ -34,7 +34,8 @@ def chosen_sections(report: str) -> dict[str, str]:
     comparison; and the history or indication.
     """
     sections = report_sections(report)
-    chosen = {kind: sections[kind] for kind in ("impression", "findings") if kind in sections}
+    kinds: tuple[str, ...] = ("impression", "findings")
+    chosen = {kind: sections[kind] for kind in kinds if kind in sections}
     if not chosen:
         last = sections.get("last_paragraph") or sections.get("comparison", "")
         chosen = {"report": last} if last else {}

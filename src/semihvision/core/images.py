@@ -7,15 +7,16 @@ returns stored values; rescaling and the display window are applied here, once, 
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from semihvision.core.errors import InputError
 from semihvision.core.paths import inside
 from semihvision.core.record import ImageRef
+
+if TYPE_CHECKING:  # cards and `semihvision sources` need no numpy
+    from numpy.typing import NDArray
 
 MAX_PIXELS = 200_000_000
 """Larger claimed sizes are refused before decoding (a decompression bomb, or a wrong file)."""
@@ -23,8 +24,10 @@ MAX_PIXELS = 200_000_000
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I")
 
 
-def _read_with_pillow(path: Path, image: ImageRef) -> NDArray[Any]:
+def _read_with_pillow(path: Path, image: ImageRef) -> "NDArray[Any]":
     """Stored values: (H, W) uint8 or int32 for grey, (H, W, 3) uint8 for colour."""
+    import numpy as np
+
     with Image.open(path) as opened:
         _refuse_too_large(path, opened)
         if opened.mode in _SIXTEEN_BIT_MODES:
@@ -34,7 +37,7 @@ def _read_with_pillow(path: Path, image: ImageRef) -> NDArray[Any]:
         return np.asarray(_to_rgb(opened))
 
 
-READERS: dict[str, Callable[[Path, ImageRef], NDArray[Any]]] = {
+READERS: dict[str, Callable[[Path, ImageRef], "NDArray[Any]"]] = {
     "png": _read_with_pillow,
     "jpeg": _read_with_pillow,
 }
@@ -55,6 +58,8 @@ def read_image(root: Path, image: ImageRef) -> Image.Image:
     Raises:
         InputError: Missing, unreadable, of an unknown format, or 16 bit without a window.
     """
+    import numpy as np
+
     path = inside(root, image.path)
     if image.format not in READERS:
         raise InputError(
