@@ -51,11 +51,24 @@ def test_what_the_producer_may_not_have_is_withheld_and_counted() -> None:
     assert withheld == ("mimic_cxr",)
 
 
+def test_a_case_with_words_of_two_sources_needs_both() -> None:
+    retriever = ListRetriever([case_hit(source="folder", sources=("folder", "mimic_cxr"))])
+    for allowed, found in (({"folder"}, 0), ({"mimic_cxr"}, 0), ({"folder", "mimic_cxr"}, 1)):
+        items, withheld = find_context(
+            bare("a"), IMAGE, retriever, AnnotationSettings(), allowed.__contains__
+        )
+        assert len(items) == found
+        assert {*withheld, *allowed} == {"folder", "mimic_cxr"}
+
+
 def test_published_guidelines_have_a_card_own_ones_need_none() -> None:
-    retriever = ListRetriever([guideline_hit(), guideline_hit(ref="who/1#1", source="who")])
-    settings = AnnotationSettings(cases=0, guidelines=2)
-    items, _ = find_context(bare("a"), IMAGE, retriever, settings, lambda source: True)
-    assert [item.source for item in items] == ["", "open_guidelines"]
+    published = guideline_hit(ref="who/1#1", sources=("open_guidelines",))
+    spoofed = guideline_hit(ref="semihvision-demo/1#1", sources=("open_guidelines",))
+    retriever = ListRetriever([guideline_hit(), published, spoofed])
+    settings = AnnotationSettings(cases=0, guidelines=3)
+    items, withheld = find_context(bare("a"), IMAGE, retriever, settings, lambda source: False)
+    assert [item.ref for item in items] == ["demo/1#1"]
+    assert set(withheld) == {"open_guidelines"}
 
 
 def test_nothing_is_looked_up_that_was_not_asked_for() -> None:

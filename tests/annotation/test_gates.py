@@ -11,7 +11,9 @@ SETTINGS = AnnotationSettings()
 
 def draft(*retrieved: str) -> Draft:
     context = tuple(
-        ContextItem(ref=f"eurorad/{i}", kind="case", source="eurorad", score=0.5, title="", text=t)
+        ContextItem(
+            ref=f"eurorad/{i}", kind="case", sources=("eurorad",), score=0.5, title="", text=t
+        )
         for i, t in enumerate(retrieved)
     )
     return Draft(

@@ -22,7 +22,7 @@ def task(record: Record, *context: ContextItem) -> Task:
 def item(kind: str, text: str) -> ContextItem:
     assert kind in ("case", "guideline")
     return ContextItem.model_validate(
-        {"ref": "r", "kind": kind, "source": "eurorad", "score": 1, "title": "T", "text": text}
+        {"ref": "r", "kind": kind, "sources": ("eurorad",), "score": 1, "title": "T", "text": text}
     )
 
 

@@ -30,9 +30,10 @@ from semihvision.annotation.settings import AnnotationSettings
 from semihvision.annotation.store import store_path, stored_drafts
 from semihvision.annotation.summary import Summary
 from semihvision.core.errors import InputError
+from semihvision.core.lineage import sources_of
 from semihvision.core.parquet import read_records, write_records
-from semihvision.core.policy import Permission
-from semihvision.core.record import Record
+from semihvision.core.policy import CONDITIONS, Permission
+from semihvision.core.record import Provenance, Record, Retrieved
 from semihvision.llm.client import LLMClient, LLMSettings
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -379,6 +380,37 @@ def test_a_permission_sends_its_source_and_withholds_other_context(
     assert [item.ref for item in origin.retrieved] == ["demo/1#1"]
     gate = {gate.name: gate for gate in origin.gates}["context_permitted"]
     assert (gate.passed, gate.detail) == (False, "withheld by policy: mimic_cxr")
+
+
+def derived(name: str) -> Record:
+    """A hospital's image with a caption that was made from a restricted report."""
+    one = bare(name)
+    used = Retrieved(ref="mimic_cxr/s1", kind="case", score=0.9)
+    made = Provenance(provenance_id="gen", producer="model", retrieved=(used,))
+    return one.edited(provenance=(*one.provenance, made))
+
+
+def test_a_derivative_is_as_restricted_as_what_it_was_made_from(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-a-real-key")
+    made = bench(derived("d"))
+    endpoint = "https://api.example.org/v1"
+    allowed = [Permission(source="folder", endpoint=endpoint, states=tuple(CONDITIONS))]
+    client = made.client(allowed, base_url=endpoint)
+    assert made.run(client).refused == {"policy": 1}
+    assert "mimic_cxr" in made.refused()["folder/d"]["reason"]
+    assert made.retriever.queries == []
+    planned = plan(made.path, settings=made.settings, client=client, permissions=allowed)
+    assert planned.requests == 0
+    assert {v.source: v.allowed for v in planned.verdicts} == {"folder": True, "mimic_cxr": False}
+
+
+def test_provenance_keeps_the_sources_of_what_was_retrieved(bench: MakeBench) -> None:
+    made = bench(bare("c"))
+    made.retriever = ListRetriever([case_hit(ref="folder/7", sources=("folder", "mimic_cxr"))])
+    made.run()
+    assert sources_of(made.written()["folder/c"]) == ("folder", "mimic_cxr")
 
 
 # Bad input

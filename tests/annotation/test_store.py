@@ -66,7 +66,7 @@ def test_foreign_files_are_named(tmp_path: Path) -> None:
     database = sqlite3.connect(other)
     database.execute("PRAGMA user_version = 9")
     database.close()
-    for path, words in ((text, "not a readable store"), (other, "version 9, expected 1")):
+    for path, words in ((text, "not a readable store"), (other, "version 9, expected 2")):
         with pytest.raises(InputError, match=words), DraftStore(path):
             pass
         with pytest.raises(InputError, match=words):

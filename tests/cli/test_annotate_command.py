@@ -13,6 +13,7 @@ from semihvision import tracking
 from semihvision.annotation.settings import AnnotationSettings
 from semihvision.cli.main import main
 from semihvision.core.parquet import read_records
+from semihvision.core.record import Provenance, Retrieved
 
 DEFAULT = Path(__file__).resolve().parents[2] / "configs/annotate/default.yaml"
 
@@ -152,6 +153,15 @@ def test_generated_conversations_are_exported_and_come_back(files, tmp_path, cap
         assert [turn["value"] for turn in row["conversations"]] == [t.text for t in talk.turns]
         assert row["conversations"][0]["value"].startswith("<image>")
         assert {p["producer"] for p in row["record"]["provenance"]} == {"template"}
+
+
+def test_an_export_names_every_source_its_words_come_from(tmp_path, capsys):
+    one = with_text("a")
+    used = Retrieved(ref="mimic_cxr/s1", kind="case", score=0.9)
+    made = Provenance(provenance_id="gen", producer="model", retrieved=(used,))
+    path, _ = write_case(tmp_path, [one.edited(provenance=(*one.provenance, made))])
+    assert main(["records", "export", str(path), f"--out={tmp_path / 'x.jsonl'}", "--json"]) == 0
+    assert "mimic_cxr" in json.loads(capsys.readouterr().out)["not_to_be_passed_on"]
 
 
 def test_what_nobody_generated_is_not_exported(files, tmp_path, capsys):

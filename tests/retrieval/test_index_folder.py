@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from semihvision.core.errors import InputError
-from semihvision.core.record import QA, Label, Provenance, Record, Region, Text
+from semihvision.core.record import QA, Label, Provenance, Record, Region, Retrieved, Text
 from semihvision.retrieval.build import build_index
 from semihvision.retrieval.cases import case_item, case_text
 from semihvision.retrieval.embedders import Vectors, unit_rows
@@ -231,6 +231,16 @@ def test_an_index_of_test_records_alone_says_what_to_do(tmp_path: Path, make_rec
         build_index(
             tmp_path / "index", records=[make_record(0).edited(split="Test")], image_embedder=None
         )
+
+
+def test_items_carry_every_source_of_their_words(tmp_path: Path, make_record: Make) -> None:
+    own, mixed = make_record(0), make_record(1)
+    used = Retrieved(ref="mimic_cxr/s1", kind="case", score=0.9)
+    made = Provenance(provenance_id="gen", producer="model", retrieved=(used,))
+    mixed = mixed.edited(provenance=(*mixed.provenance, made))
+    build_index(tmp_path / "index", records=[own, mixed], image_embedder=None)
+    found = {hit.ref: hit.sources for hit in Retriever.open(tmp_path / "index").search(text="cyst")}
+    assert found == {"demo/0": ("demo",), "demo/1": ("demo", "mimic_cxr")}
 
 
 def test_case_text_is_what_the_record_says_now(make_record: Make) -> None:

@@ -180,7 +180,8 @@ class OneSpace:
 def one_space_retriever(groups: Sequence[int]) -> Retriever:
     """Six directions; item n has text and image n % 6 and belongs to group `groups[n]`."""
     items = [
-        Item(f"d/{n}", "case", "d", f"g{group}", "", str(n % 6)) for n, group in enumerate(groups)
+        Item(f"d/{n}", "case", "d", f"g{group}", "", str(n % 6), ("d",))
+        for n, group in enumerate(groups)
     ]
     rows = np.arange(len(items), dtype=np.int64)
     vectors = unit_rows(np.eye(6)[rows % 6])
@@ -218,7 +219,7 @@ def test_exclusion_holds_and_never_shortens(
 
 
 def test_several_images_of_a_case_are_one_hit() -> None:
-    items = [Item(f"d/{n}", "case", "d", f"g{n}", "", "") for n in range(3)]
+    items = [Item(f"d/{n}", "case", "d", f"g{n}", "", "", ("d",)) for n in range(3)]
     vectors = unit_rows([[1, 0.0], [1, 0.1], [1, 0.2], [1, 0.3], [0, 1], [0.1, 1]])
     table = Table("case_images", vectors, np.asarray([0, 0, 0, 0, 1, 2], np.int64))
     retriever = Retriever(

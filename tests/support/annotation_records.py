@@ -107,6 +107,7 @@ class ListedHit:
     ref: str
     kind: str
     source: str
+    sources: tuple[str, ...]
     group_id: str
     score: float
     title: str
@@ -147,12 +148,13 @@ def case_hit(**changes: Any) -> ListedHit:
     """A similar case of another patient."""
     values = {"ref": "eurorad/9", "kind": "case", "source": "eurorad", "group_id": "case-9"}
     more = {"score": 0.9, "title": "Renal mass", "text": NEIGHBOUR_FINDING}
-    return ListedHit(**{**values, **more, **changes})
+    made = {**values, **more, **changes}
+    return ListedHit(**{"sources": (made["source"],), **made})
 
 
 def guideline_hit(**changes: Any) -> ListedHit:
-    """A passage of a guideline."""
-    values = {"ref": "demo/1#1", "kind": "guideline", "source": "semihvision-demo"}
+    """A passage of a guideline of our own."""
+    values = {"ref": "demo/1#1", "kind": "guideline", "source": "semihvision-demo", "sources": ()}
     more = {"group_id": "demo/1", "score": 0.5, "title": "Reading a CT of the abdomen"}
     text = "Look at each organ in a fixed order and compare both sides before naming a lesion."
     return ListedHit(**{**values, **more, "text": text, **changes})

@@ -239,7 +239,8 @@ def _provenance(record: Record, draft: Draft, origin: str, kept: list[_Judged]) 
         model=draft.model,
         prompt_hash=draft.prompt_hash,
         retrieved=tuple(
-            Retrieved(ref=item.ref, kind=item.kind, score=item.score) for item in draft.context
+            Retrieved(ref=item.ref, kind=item.kind, score=item.score, sources=item.sources)
+            for item in draft.context
         ),
         tokens_in=draft.tokens_in,
         tokens_out=draft.tokens_out,

@@ -11,9 +11,6 @@ from semihvision.annotation.settings import AnnotationSettings
 from semihvision.core.record import Record
 from semihvision.core.splits import is_test
 
-OWN_GUIDELINES = "semihvision-demo"
-"""Publisher of the guidelines this project wrote itself; they may go anywhere."""
-
 _CASES_LOOKED_AT = 10
 """So many times the wanted cases are fetched, since many neighbours may have no text."""
 _QUERY_CHARS = 400
@@ -31,8 +28,8 @@ class Hit(Protocol):
         """``case`` or ``guideline``."""
 
     @property
-    def source(self) -> str:
-        """Source name; decides what may be sent where."""
+    def sources(self) -> tuple[str, ...]:
+        """Sources whose terms bind its text; they decide what may be sent where."""
 
     @property
     def score(self) -> float:
@@ -121,16 +118,9 @@ def find_context(
             kinds=("guideline",),
             exclude_groups=own_group,
         )
-    items = [_item(hit) for hit in found]
-    usable = tuple(item for item in items if may_use(item.source))
-    return usable, tuple(item.source for item in items if not may_use(item.source))
-
-
-def _policy_source(hit: Hit) -> str:
-    """The card that decides where a hit may go; a guideline names its publisher, which has none."""
-    if hit.kind == "case":
-        return hit.source
-    return "" if hit.source == OWN_GUIDELINES else "open_guidelines"
+    usable = tuple(_item(hit) for hit in found if all(map(may_use, hit.sources)))
+    withheld = (source for hit in found for source in hit.sources if not may_use(source))
+    return usable, tuple(withheld)
 
 
 def _item(hit: Hit) -> ContextItem:
@@ -138,7 +128,7 @@ def _item(hit: Hit) -> ContextItem:
     return ContextItem(
         ref=hit.ref,
         kind="case" if hit.kind == "case" else "guideline",
-        source=_policy_source(hit),
+        sources=hit.sources,
         score=float(hit.score),
         title=hit.title,
         text=hit.text,

@@ -16,11 +16,15 @@ class _Frozen(BaseModel):
 
 
 class ContextItem(_Frozen):
-    """One retrieved item that was given to a producer; context, never a finding."""
+    """One retrieved item that was given to a producer; context, never a finding.
+
+    Attributes:
+        sources: Sources whose terms bind its text; empty only for text of this project.
+    """
 
     ref: str
     kind: Literal["case", "guideline"]
-    source: str
+    sources: tuple[str, ...]
     score: float
     title: str
     text: str

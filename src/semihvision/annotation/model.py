@@ -11,6 +11,7 @@ from semihvision.annotation.prompts import Annotation, prompt_hash, render
 from semihvision.annotation.settings import AnnotationPath, AnnotationSettings
 from semihvision.core.errors import InputError, PolicyError
 from semihvision.core.images import read_image
+from semihvision.core.lineage import sources_of
 from semihvision.llm.client import LLMClient, LLMReply, LLMRequest
 
 
@@ -45,7 +46,7 @@ class ModelProducer:
     def may_use(self, source: str) -> bool:
         """Whether the policy lets a source's data go to the endpoint."""
         try:
-            self._client.require_may_send(_sources(source))
+            self._client.require_may_send([source])
         except (PolicyError, InputError):
             return False
         return True
@@ -70,7 +71,8 @@ class ModelProducer:
         self._client.run(requests(), receive)
 
     def _request(self, task: Task) -> LLMRequest:
-        sources = _sources(task.record.source, *(item.source for item in task.context))
+        retrieved = (source for item in task.context for source in item.sources)
+        sources = tuple(dict.fromkeys((*sources_of(task.record), *retrieved)))
         request = LLMRequest(
             request_id=task.key,
             sources=sources,
@@ -128,11 +130,6 @@ class ModelProducer:
             failure=failure,
             reason=reason,
         )
-
-
-def _sources(*names: str) -> tuple[str, ...]:
-    """Distinct source names; an item without one is text of our own."""
-    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def _shown(task: Task) -> tuple[str, ...]:

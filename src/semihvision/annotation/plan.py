@@ -15,6 +15,7 @@ from semihvision.annotation.runner import work_key
 from semihvision.annotation.settings import AnnotationPath, AnnotationSettings
 from semihvision.annotation.store import finished_keys, store_path
 from semihvision.core.card import card
+from semihvision.core.lineage import sources_of
 from semihvision.core.parquet import read_records
 from semihvision.core.policy import Permission, may_send
 from semihvision.core.record import ImageRef, Record
@@ -27,7 +28,7 @@ _TILE_PX, _SHORT_SIDE_PX, _TILE_TOKENS, _IMAGE_TOKENS = 512, 768, 170, 85
 
 
 class SourceVerdict(NamedTuple):
-    """Whether the records of a source may go to the endpoint."""
+    """Whether records that derive from a source may go to the endpoint."""
 
     source: str
     records: int
@@ -43,7 +44,7 @@ class Plan:
         endpoint: Base URL; empty for the template producer, which sends nothing.
         records: Records in the file.
         by_path: Records by annotation path; ``none`` for those no rule matches.
-        verdicts: The policy's answer for each source.
+        verdicts: The policy's answer for each source that records derive from.
         requests: Requests that would be sent: those the policy lets through, not yet finished.
         finished: Records that an earlier run has finished.
         tokens_in: Estimated prompt tokens: four characters a token, and OpenAI's published rule
@@ -94,11 +95,12 @@ def plan(
         made.records += 1
         path = choose_path(record, settings)
         made.by_path[path or "none"] += 1
-        if record.source not in verdicts:
-            verdicts[record.source] = _verdict(record.source, made.endpoint, permissions)
-        verdict = verdicts[record.source]
-        verdicts[record.source] = verdict._replace(records=verdict.records + 1)
-        if path is None or producer is None or not verdict.allowed:
+        sources = sources_of(record)
+        for source in sources:
+            known = verdicts.get(source) or _verdict(source, made.endpoint, permissions)
+            verdicts[source] = known._replace(records=known.records + 1)
+        allowed = all(verdicts[source].allowed for source in sources)
+        if path is None or producer is None or not allowed:
             continue
         if work_key(record, path, producer, index_sha256) in done:
             made.finished += 1

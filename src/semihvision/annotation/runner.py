@@ -19,6 +19,7 @@ from semihvision.annotation.summary import Summary
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.hashing import hash_value
 from semihvision.core.images import read_image
+from semihvision.core.lineage import sources_of
 from semihvision.core.parquet import RecordWriter, count_records, read_records
 from semihvision.core.record import Record
 
@@ -142,7 +143,7 @@ class _Run:
         context: tuple[ContextItem, ...] = ()
         withheld: tuple[str, ...] = ()
         # What the policy will refuse anyway is neither opened nor looked up.
-        permitted = self.producer.may_use(record.source)
+        permitted = all(self.producer.may_use(source) for source in sources_of(record))
         looks = permitted and self.producer.needs_pixels and record.images
         root = self._root(record) if looks else None
         if path == "retrieve" and permitted:

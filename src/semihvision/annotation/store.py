@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS draft (
     content TEXT NOT NULL
 ) WITHOUT ROWID
 """
-_VERSION = 1
+_VERSION = 2
 
 
 def store_path(out: Path) -> Path:

@@ -193,11 +193,19 @@ class Conversation(_Part):
 
 
 class Retrieved(_Part):
-    """One retrieved item that was given to a producer as context."""
+    """One retrieved item that was given to a producer as context.
+
+    Attributes:
+        ref: Record id of a case, or reference of a guideline passage.
+        score: Similarity by which it was found.
+        sources: Sources whose terms bind its text; a case's own stands in `ref` anyway. See
+            `semihvision.core.lineage`.
+    """
 
     ref: Id
     kind: Literal["case", "guideline"]
     score: float
+    sources: tuple[str, ...] = ()
 
 
 class Gate(_Part):

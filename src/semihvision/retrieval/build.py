@@ -10,6 +10,7 @@ from PIL.Image import Image
 
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import read_image
+from semihvision.core.lineage import PUBLISHED_GUIDELINES
 from semihvision.core.record import Record
 from semihvision.core.splits import is_test
 from semihvision.retrieval.cases import Item, case_item
@@ -148,7 +149,17 @@ class _Collection:
     def add_guidelines(self, path: Path) -> None:
         """Takes the passages of one file."""
         for p in read_guidelines(path, self.refused):
-            self._add(Item(p.ref, "guideline", p.source, p.document, p.title, p.text, p.url))
+            item = Item(
+                ref=p.ref,
+                kind="guideline",
+                source=p.source,
+                group_id=p.document,
+                title=p.title,
+                text=p.text,
+                sources=(PUBLISHED_GUIDELINES,),
+                url=p.url,
+            )
+            self._add(item)
 
     def image_tables(self) -> list[Table]:
         """The table of case images, if there is one."""

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from semihvision.core.lineage import sources_of
 from semihvision.core.record import Label, Record
 from semihvision.core.splits import strictest_split
 
@@ -23,11 +24,13 @@ class Item(NamedTuple):
     Attributes:
         ref: Record id, or reference of the passage; unique in an index.
         kind: ``case`` or ``guideline``.
-        source: Source of the record or publisher of the guideline. Whoever sends `text` to an
-            endpoint has to ask the policy for this source too.
+        source: Source of the record or publisher of the guideline.
         group_id: Patient, case or article; for a guideline its document.
         title: One line.
         text: The case's words or the passage; empty for a case of bare images.
+        sources: Every source whose terms bind `text`: a case's own and those its generated texts
+            were made with; empty only for text of this project. Whoever sends `text` to an
+            endpoint has to ask the policy about all of them.
         url: Where a guideline stands; empty for a case.
         split: Split of the case: ``test`` if any of its questions is; empty where none is known.
         labels: Names and values the audit compares, e.g. ``("body_part", "thorax")``.
@@ -39,6 +42,7 @@ class Item(NamedTuple):
     group_id: str
     title: str
     text: str
+    sources: tuple[str, ...]
     url: str = ""
     split: str = ""
     labels: tuple[tuple[str, str], ...] = ()
@@ -53,6 +57,7 @@ def case_item(record: Record) -> Item:
         group_id=record.group_id,
         title=_title(record),
         text=case_text(record),
+        sources=sources_of(record),
         split=strictest_split(record),
         labels=_labels(record),
     )

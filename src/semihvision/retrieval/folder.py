@@ -38,7 +38,8 @@ TEXT_STATE = "text_embedder"
 _LABEL = pa.struct([pa.field("name", pa.string()), pa.field("value", pa.string())])
 _ITEMS = pa.schema(
     [
-        *(pa.field(n, pa.string()) for n in Item._fields if n != "labels"),
+        *(pa.field(n, pa.string()) for n in Item._fields if n not in ("sources", "labels")),
+        pa.field("sources", pa.list_(pa.string())),
         pa.field("labels", pa.list_(_LABEL)),
     ]
 )
@@ -159,10 +160,7 @@ def read_meta(folder: Path) -> IndexMeta:
 def read_items(folder: Path) -> list[Item]:
     """All items, in the order the tables refer to."""
     rows = pq.read_table(folder / "items.parquet", schema=_ITEMS).to_pylist()
-    return [
-        Item(**{**row, "labels": tuple((label["name"], label["value"]) for label in row["labels"])})
-        for row in rows
-    ]
+    return [_item(row) for row in rows]
 
 
 def read_tables(folder: Path, meta: IndexMeta) -> list[Table]:
@@ -173,6 +171,11 @@ def read_tables(folder: Path, meta: IndexMeta) -> list[Table]:
             tensors = load_file(folder / f"{name}.safetensors")
             tables.append(Table(name, tensors["vectors"], tensors["items"]))
     return tables
+
+
+def _item(row: dict[str, Any]) -> Item:
+    labels = tuple((label["name"], label["value"]) for label in row["labels"])
+    return Item(**{**row, "sources": tuple(row["sources"]), "labels": labels})
 
 
 def _write_items(path: Path, items: list[Item]) -> None:

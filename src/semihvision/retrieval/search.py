@@ -49,8 +49,9 @@ class Hit(NamedTuple):
     Attributes:
         ref: Record id, or reference of a guideline passage.
         kind: ``case`` or ``guideline``.
-        source: Where its text comes from. Whoever sends `text` to an endpoint has to ask the
-            policy for this source too, not only for the record's own.
+        source: Source of the case or publisher of the guideline.
+        sources: Every source whose terms bind `text`; see `Item.sources`. Whoever sends `text` to
+            an endpoint has to ask the policy about all of them.
         group_id: Patient, case or article; for a guideline its document.
         score: Cosine in [-1, 1]; the highest one, where several rankings found it.
         title: One line.
@@ -64,6 +65,7 @@ class Hit(NamedTuple):
     ref: str
     kind: Kind
     source: str
+    sources: tuple[str, ...]
     group_id: str
     score: float
     title: str
@@ -304,6 +306,7 @@ def _hit(item: Item, found: Fused) -> Hit:
         ref=item.ref,
         kind=cast("Kind", item.kind),
         source=item.source,
+        sources=item.sources,
         group_id=item.group_id,
         score=found.score,
         title=item.title,
