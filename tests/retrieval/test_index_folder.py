@@ -243,6 +243,19 @@ def test_items_carry_every_source_of_their_words(tmp_path: Path, make_record: Ma
     assert found == {"demo/0": ("demo",), "demo/1": ("demo", "mimic_cxr")}
 
 
+def test_a_row_cannot_say_of_itself_that_it_is_free_to_send(tmp_path: Path) -> None:
+    shipped = demo_guidelines().read_text(encoding="utf-8")
+    spoofed, copied = tmp_path / "spoofed.jsonl", tmp_path / "copied.jsonl"
+    copied.write_text(shipped, encoding="utf-8")
+    row = json.loads(shipped.splitlines()[0]) | {"clean_text": "Text under somebody's licence."}
+    spoofed.write_text(shipped + json.dumps(row) + "\n", encoding="utf-8")
+    for path, sources in ((spoofed, ("open_guidelines",)), (copied, ())):
+        build_index(tmp_path / "index", guidelines=[path])
+        items = Retriever.open(tmp_path / "index").items
+        assert {item.source for item in items} == {"semihvision-demo"}
+        assert {item.sources for item in items} == {sources}
+
+
 def test_case_text_is_what_the_record_says_now(make_record: Make) -> None:
     record = make_record(0, organ="abdomen", lesion="cyst", text="First wording.")
     sex = Label(label_id="l1", name="sex", value="F", system="demo")

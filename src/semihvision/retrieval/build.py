@@ -24,7 +24,7 @@ from semihvision.retrieval.embedders import (
     create_text_embedder,
 )
 from semihvision.retrieval.folder import Table, write_folder
-from semihvision.retrieval.guidelines import read_guidelines
+from semihvision.retrieval.guidelines import is_shipped, read_guidelines
 from semihvision.retrieval.index import HnswSettings
 
 TEST_SPLIT = "test_split"
@@ -147,7 +147,8 @@ class _Collection:
             self._add_images(record)
 
     def add_guidelines(self, path: Path) -> None:
-        """Takes the passages of one file."""
+        """Takes the passages of one file; only the shipped one is under nobody's terms but ours."""
+        sources = () if is_shipped(path) else (PUBLISHED_GUIDELINES,)
         for p in read_guidelines(path, self.refused):
             item = Item(
                 ref=p.ref,
@@ -156,7 +157,7 @@ class _Collection:
                 group_id=p.document,
                 title=p.title,
                 text=p.text,
-                sources=(PUBLISHED_GUIDELINES,),
+                sources=sources,
                 url=p.url,
             )
             self._add(item)

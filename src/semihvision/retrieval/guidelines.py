@@ -55,6 +55,15 @@ def demo_guidelines() -> Path:
     return Path(str(files("semihvision.retrieval") / "assets" / "demo_guidelines.jsonl"))
 
 
+def is_shipped(path: Path) -> bool:
+    """Whether a file is the demo file, byte for byte; what its lines say of themselves is no proof.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    return _existing(path).read_bytes() == demo_guidelines().read_bytes()
+
+
 def read_guidelines(path: Path, refused: RefusalLog) -> Iterator[Passage]:
     """Yields the passages of a guidelines file in order.
 
@@ -65,10 +74,8 @@ def read_guidelines(path: Path, refused: RefusalLog) -> Iterator[Passage]:
     Raises:
         InputError: There is no such file.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such guidelines file; expected JSONL in meditron's format")
     seen: set[str] = set()
-    with path.open("rb") as lines:
+    with _existing(path).open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -105,6 +112,12 @@ def cut(markdown: str, max_chars: int = MAX_PASSAGE_CHARS) -> list[Section]:
         for section in _sections(markdown)
         for piece in _pieces(section.text, max_chars)
     ]
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"{path}: no such guidelines file; expected JSONL in meditron's format")
+    return path
 
 
 def _parse(line: bytes) -> tuple[dict[str, str] | None, str]:
