@@ -8,7 +8,8 @@ from hand_written_records import ALL, eurorad_case, twice_edited, vqa_rad_image
 from PIL import Image
 
 from semihvision.core.errors import RefusalLog
-from semihvision.core.llava import Stranger, export_lines, import_records
+from semihvision.core.llava import export_lines
+from semihvision.core.llava_import import Stranger, import_records
 from semihvision.core.record import Licence, Provenance, Record
 
 ORIGIN = Provenance(provenance_id="file", producer="model", model="gpt-4")

@@ -8,256 +8,65 @@ a new `Provenance` entry. `Record.current` is the view after all edits and rejec
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from string import ascii_uppercase
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
+from pydantic import ValidationError, model_validator
+
+from semihvision.core.parts import (
+    BODY_PARTS,
+    MODALITIES,
+    QA,
+    TEXT_KINDS,
+    Attribute,
+    Box,
+    Conversation,
+    ConversationTurn,
+    Gate,
+    Id,
+    ImageRef,
+    Label,
+    Licence,
+    Part,
+    Provenance,
+    Region,
+    Retrieved,
+    Text,
+    part_id,
+    question_text,
 )
 
+__all__ = [
+    "BODY_PARTS",
+    "MODALITIES",
+    "QA",
+    "SCHEMA_VERSION",
+    "TEXT_KINDS",
+    "Attribute",
+    "Box",
+    "Conversation",
+    "ConversationTurn",
+    "Gate",
+    "Id",
+    "ImageRef",
+    "Label",
+    "Licence",
+    "Part",
+    "Provenance",
+    "Record",
+    "Region",
+    "Retrieved",
+    "Text",
+    "invalid_reason",
+    "part_id",
+    "question_text",
+]
+
 SCHEMA_VERSION = 1
-
-MODALITIES = (
-    "xray", "dsa", "ct", "mr", "pet_spect", "ultrasound", "pathology", "camera",
-    "gross_pathology", "dermatology", "oct", "electron_microscopy", "electrophoresis",
-    "endoscopy", "simulated_illustration", "radioisotope", "optical_image", "mitotic", "other",
-)  # fmt: skip
-"""Closed list of modalities: the 19 classes of the authors' triage script (paper.md 1.4)."""
-
-BODY_PARTS = ("head_neck", "thorax", "abdomen", "extremity", "upper", "lower", "other")
-"""Closed list of body parts: the 7 classes of the authors' triage script (paper.md 1.4)."""
-
-TEXT_KINDS = (
-    "title", "caption", "report", "findings", "impression", "history", "discussion", "diagnosis",
-    "guideline", "context",
-)  # fmt: skip
-"""Closed list of text kinds. `context` is text about the image from its article or video."""
-
-Id = Annotated[str, Field(min_length=1)]
-Box = tuple[float, float, float, float]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ImageRef(_Part):
-    """One image of the record: a file, or one slice or frame of a file.
-
-    Attributes:
-        image_id: Unique in the record.
-        path: POSIX path relative to the source's root folder.
-        format: Reader name in `semihvision.core.images`, e.g. ``png``, ``jpeg``, ``nifti``.
-        sha256: Hex digest of the file's bytes; empty if not hashed.
-        width: Columns in pixels.
-        height: Rows in pixels.
-        depth: Number of slices or frames when the whole volume is meant, else 1.
-        axis: Axis the slices are counted along (``axial``, ``frame``, ...); empty for 2-D files.
-        index: Slice or frame number on `axis`, from 0; None for a 2-D file or a whole volume.
-        rescale_slope: Stored value times this ...
-        rescale_intercept: ... plus this is the physical value (HU for CT) that windows refer to.
-        window_center: Centre of the display window in physical units; None if none is given.
-        window_width: Its width, > 0.
-        view: View, phase or sequence in the owner's words, e.g. ``PA``, ``C+A``.
-        spacing_mm: Pixel spacing (x, y) or voxel spacing (x, y, z) in millimetres; may be empty.
-        orientation: Axis code of the stored array, e.g. ``LPS``; empty if unknown.
-    """
-
-    image_id: Id
-    path: Id
-    format: Id
-    sha256: str = ""
-    width: int = Field(gt=0)
-    height: int = Field(gt=0)
-    depth: int = Field(default=1, gt=0)
-    axis: str = ""
-    index: int | None = Field(default=None, ge=0)
-    rescale_slope: float = 1.0
-    rescale_intercept: float = 0.0
-    window_center: float | None = None
-    window_width: float | None = Field(default=None, gt=0)
-    view: str = ""
-    spacing_mm: tuple[float, ...] = ()
-    orientation: str = ""
-
-
-class Region(_Part):
-    """A marked region: a box in pixels of its image, a mask file, or both.
-
-    Attributes:
-        box_xyxy: Left, top, right, bottom in pixels of the image; x1 > x0 and y1 > y0.
-        slices: First and last slice (inclusive, from 0) the region spans in a volume.
-        mask_path: Mask file relative to the source's root; empty if none.
-        lines_xyxy: Measured lines, each from point to point in pixels, the longest first (the two
-            RECIST diameters in DeepLesion).
-        label: What is marked, in the owner's words.
-        drawn_by: ``expert``, ``owner``, ``model`` ... as documented by the owner.
-    """
-
-    region_id: Id
-    image_id: Id
-    box_xyxy: Box | None = None
-    slices: tuple[int, int] | None = None
-    mask_path: str = ""
-    lines_xyxy: tuple[Box, ...] = ()
-    label: str = ""
-    drawn_by: str = ""
-
-    @model_validator(mode="after")
-    def _check_extent(self) -> "Region":
-        if self.box_xyxy is None and not self.mask_path:
-            raise ValueError("a region needs a box or a mask path")
-        if self.box_xyxy is not None:
-            x0, y0, x1, y1 = self.box_xyxy
-            if not (x1 > x0 and y1 > y0):
-                raise ValueError("box: expected x1 > x0 and y1 > y0")
-        if self.slices is not None and self.slices[0] > self.slices[1]:
-            raise ValueError("slices: expected first <= last")
-        return self
-
-
-class Label(_Part):
-    """A structured statement of the owner: finding, class, sex, age band, laterality, ..."""
-
-    label_id: Id
-    name: Id
-    value: str
-    system: Id
-    image_ids: tuple[str, ...] = ()
-    region_ids: tuple[str, ...] = ()
-
-
-class Text(_Part):
-    """A text of a person or a producer about some images (none: about the whole record)."""
-
-    text_id: Id
-    kind: Id
-    text: Id
-    language: str = "en"
-    image_ids: tuple[str, ...] = ()
-    provenance_id: Id
-    supersedes: str = ""
-
-    @field_validator("kind")
-    @classmethod
-    def _known_kind(cls, value: str) -> str:
-        if value not in TEXT_KINDS:
-            raise ValueError(f"text kind: expected one of {', '.join(TEXT_KINDS)}")
-        return value
-
-
-class Attribute(_Part):
-    """A further column of the owner's table that has no field of its own."""
-
-    name: Id
-    value: str
-
-
-class QA(_Part):
-    """A question with its answer; `split` where the owner splits by question."""
-
-    qa_id: Id
-    question: Id
-    answer: Id
-    options: tuple[str, ...] = Field(default=(), max_length=26)
-    answer_type: str = ""
-    question_type: str = ""
-    attributes: tuple[Attribute, ...] = ()
-    image_ids: tuple[str, ...] = ()
-    split: str = ""
-    provenance_id: Id
-    supersedes: str = ""
-
-
-class ConversationTurn(_Part):
-    """One turn in LLaVA's roles; `<image>` stands for the next image of the conversation."""
-
-    role: Literal["system", "human", "gpt"]
-    text: str
-
-
-class Conversation(_Part):
-    """Turns in LLaVA order, made from the record's other parts or by a producer."""
-
-    conversation_id: Id
-    turns: tuple[ConversationTurn, ...] = Field(min_length=2)
-    image_ids: tuple[str, ...] = ()
-    split: str = ""
-    provenance_id: Id
-    supersedes: str = ""
-
-
-class Retrieved(_Part):
-    """One retrieved item that was given to a producer as context.
-
-    Attributes:
-        ref: Record id of a case, or reference of a guideline passage.
-        score: Similarity by which it was found.
-        sources: Sources whose terms bind its text; a case's own stands in `ref` anyway. See
-            `semihvision.core.lineage`.
-    """
-
-    ref: Id
-    kind: Literal["case", "guideline"]
-    score: float
-    sources: tuple[str, ...] = ()
-
-
-class Gate(_Part):
-    """Outcome of one quality gate on a generated part."""
-
-    name: Id
-    passed: bool
-    detail: str = ""
-
-
-class Provenance(_Part):
-    """Where parts of the record come from; append-only.
-
-    Attributes:
-        parent_id: Provenance entry this one was derived from; empty for an origin.
-        producer: Kind of producer.
-        model: Dated model snapshot, template version, or reviewer pseudonym.
-        prompt_hash: SHA-256 of the rendered prompt template; empty where there is none.
-        tokens_in: Prompt tokens.
-        tokens_out: Completion tokens.
-        cost_usd: Cost in US dollars; None where no price is known.
-        created_at: ISO 8601 time in UTC; empty for what the owner shipped.
-        decision: A reviewer's decision on the part named by `subject_id`.
-    """
-
-    provenance_id: Id
-    parent_id: str = ""
-    producer: Literal["human", "template", "model", "reviewer"]
-    model: str = ""
-    prompt_hash: str = ""
-    retrieved: tuple[Retrieved, ...] = ()
-    tokens_in: int = Field(default=0, ge=0)
-    tokens_out: int = Field(default=0, ge=0)
-    cost_usd: float | None = None
-    created_at: str = ""
-    gates: tuple[Gate, ...] = ()
-    decision: Literal["", "accepted", "edited", "rejected"] = ""
-    subject_id: str = ""
-
-
-class Licence(_Part):
-    """Licence of this record; per record because some owners' terms depend on date or article."""
-
-    name: Id
-    url: str = ""
-    conditions: tuple[str, ...] = ()
-
 
 _P = TypeVar("_P", Text, QA, Conversation)
 
 
-class Record(_Part):
+class Record(Part):
     """One study, case, figure or question set (see the module's docstring).
 
     Attributes:
@@ -346,22 +155,6 @@ class Record(_Part):
     def edited(self, **changes: Any) -> "Record":
         """A validated copy with some fields replaced (pydantic's own copy does not validate)."""
         return Record.model_validate({**dict(self), **changes})
-
-
-def part_id(part: Text | QA | Conversation) -> str:
-    """The id of a text, question or conversation."""
-    if isinstance(part, Text):
-        return part.text_id
-    return part.qa_id if isinstance(part, QA) else part.conversation_id
-
-
-def question_text(question: QA) -> str:
-    """The question as it is asked: with its options, one a line, where it has any."""
-    lettered = (
-        f"{letter}. {option}"
-        for letter, option in zip(ascii_uppercase, question.options, strict=False)
-    )
-    return "\n".join([question.question, *lettered])
 
 
 def invalid_reason(error: ValidationError) -> str:

@@ -3,7 +3,7 @@
 A question of the test split is about an image, so nothing made from that image may be trained on.
 """
 
-from semihvision.core.record import Record
+from semihvision.core.record import QA, Conversation, Record
 
 TEST = "test"
 
@@ -20,7 +20,8 @@ def strictest_split(record: Record) -> str:
         ``test`` if the record or any of its questions or conversations is; else a split that is
         not for training, in the owner's spelling, if one is named; else the record's own.
     """
-    named = {part.split for part in (*record.qa, *record.conversations)} | {record.split}
+    parts: tuple[QA | Conversation, ...] = record.qa + record.conversations
+    named = {part.split for part in parts} | {record.split}
     if any(is_test(name) for name in named):
         return TEST
     return min(named - {"", "train"}, default=record.split)
