@@ -1,0 +1,109 @@
+"""`fit` and `predict` as a user runs them, in this process, on a twin of a few phantoms."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from data_modules import vqa_rad
+from models.stages.handoff import read_lineage
+from semihvision.cli.main import main
+from semihvision.tracking import TRAIN, ensure_experiment, store_client
+
+pytestmark = pytest.mark.filterwarnings(
+    # The advice and notes that `fit` itself hides from its users.
+    "ignore:.*does not have many workers:UserWarning",
+    "ignore:LightningCLI's args parameter:UserWarning",
+    "ignore:Total length of:UserWarning",
+    # lightning 2.6 calls a method that jsonargparse 4.53 has renamed.
+    "ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning",
+)
+
+
+@pytest.fixture
+def config(tmp_path: Path, mlflow_store: object) -> Path:
+    """A configuration of one step on six phantoms, one of whose images is damaged."""
+    root = tmp_path / "vqa_rad"
+    root.mkdir()
+    vqa_rad.write_twin(root, cases=6, seed=0)
+    image = json.loads((root / "trainset.json").read_text())[0]["image_name"]
+    (root / "images" / image).write_bytes(b"damaged")
+    file = tmp_path / "fit.yaml"
+    file.write_text(
+        f"""
+run_name: one step
+model:
+  class_path: models.InstructionTuning
+  init_args: {{preset: tiny, max_length: 256, max_new_tokens: 2}}
+data:
+  class_path: data_modules.VQARADDataModule
+  init_args: {{root: {root}, batch_size: 2, validation_fraction: 0.0}}
+trainer:
+  accelerator: cpu
+  devices: 1
+  max_steps: 1
+  default_root_dir: {tmp_path}
+  enable_checkpointing: false
+  enable_progress_bar: false
+  log_every_n_steps: 1
+  callbacks:
+    - class_path: semihvision.training.ModelFolder
+      init_args: {{folder: {tmp_path}/model}}
+    - class_path: semihvision.training.PredictionWriter
+      init_args: {{file: {tmp_path}/answers.jsonl}}
+"""
+    )
+    return file
+
+
+def test_fit_leaves_a_model_its_history_and_a_traceable_run(config: Path, tmp_path: Path) -> None:
+    assert main(["fit", "-c", str(config)]) == 3
+    refused = (tmp_path / "fit.refused.jsonl").read_text().splitlines()
+    assert len(refused) >= 1
+    assert json.loads(refused[0])["kind"]
+
+    (run,) = store_client().search_runs(
+        [ensure_experiment(TRAIN)], "attributes.run_name = 'one step'"
+    )
+    assert run.data.metrics["train/loss"] > 0
+    assert int(run.data.params["refused"]) == len(refused)
+    assert int(run.data.params["samples/train"]) > 0
+    assert run.data.tags["stage"] == "InstructionTuning"
+    assert len(run.data.tags["data_hash"]) == 64
+    assert run.data.tags["git_commit"]
+    artifacts = [item.path for item in store_client().list_artifacts(run.info.run_id)]
+    assert "config.yaml" in artifacts
+
+    (entry,) = read_lineage(tmp_path / "model")
+    assert entry["data_hash"] == run.data.tags["data_hash"]
+    assert entry["steps"] == 1
+
+    argv = ["predict", "-c", str(config), f"--model.init_args.init_from={tmp_path / 'model'}"]
+    assert main(argv) == 3
+    answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert len(answers) > 0
+    assert all(answer["id"].startswith("vqa_rad/") for answer in answers)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "--model.init_args.learning_rat=1",
+        "--data.init_args.rooot=x",
+        "--model.class_path=models.Anealing",
+        "--trainer.max_stepz=1",
+    ],
+)
+def test_an_unknown_key_or_class_is_wrong_usage(
+    config: Path, wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "-c", str(config), wrong])
+    assert stop.value.code == 2
+    assert wrong.split("=")[0].rpartition(".")[2] in capsys.readouterr().err + wrong
+
+
+def test_a_missing_interpolation_key_is_wrong_usage(config: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(config.read_text().replace("max_steps: 1", "max_steps: ${..nothing}"))
+    assert main(["fit", "-c", str(broken)]) == 2
