@@ -90,6 +90,14 @@ def mlflow_store(mlflow_folder: Path, monkeypatch: pytest.MonkeyPatch) -> MLflow
 
 
 @pytest.fixture
+def remote_endpoint(chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Address of another machine for the policy and the client; `chat_server` answers there."""
+    from remote_endpoint import reroute
+
+    return reroute(chat_server, monkeypatch)
+
+
+@pytest.fixture
 def chat_server() -> Iterator[ChatServer]:
     """A chat-completions server on loopback; set its `reply` to program it."""
     with ChatServer() as server:

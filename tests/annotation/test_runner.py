@@ -333,17 +333,12 @@ def test_a_record_that_stands_twice_is_asked_once(bench: MakeBench) -> None:
 # Policy
 
 
-def elsewhere(server: ChatServer) -> str:
-    """The server under a name that connects, but that the policy takes for a remote one."""
-    return f"http://127.1:{server.port}/v1"
-
-
 def test_restricted_records_are_refused_elsewhere_without_a_connection(
-    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+    bench: MakeBench, remote_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-not-a-real-key")
     made = bench(with_text("m", "mimic_cxr"), bare("c"))
-    summary = made.run(made.client(base_url=elsewhere(made.server)))
+    summary = made.run(made.client(base_url=remote_endpoint))
     assert made.server.connections == 0
     assert summary.refused == {"policy": 2}
     assert "mimic_cxr" in made.refused()["mimic_cxr/m"]["reason"]
@@ -357,7 +352,7 @@ def test_restricted_records_are_accepted_on_this_machine(bench: MakeBench) -> No
 
 
 def test_a_permission_sends_its_source_and_withholds_other_context(
-    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+    bench: MakeBench, remote_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-not-a-real-key")
     made = bench(bare("c"), with_text("m", "mimic_cxr"))
@@ -365,7 +360,7 @@ def test_a_permission_sends_its_source_and_withholds_other_context(
     made.retriever = ListRetriever(
         [case_hit(ref="mimic_cxr/7", source="mimic_cxr", text=secret), guideline_hit()]
     )
-    endpoint = elsewhere(made.server)
+    endpoint = remote_endpoint
     from semihvision.core.card import card
 
     permission = Permission(

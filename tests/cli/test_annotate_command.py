@@ -67,16 +67,17 @@ def test_with_a_model_its_replies_are_written(files, tmp_path, capsys, mlflow_st
 
 
 def test_a_refused_record_gives_exit_code_3(
-    files, tmp_path, capsys, mlflow_store, chat_server, monkeypatch
+    files, tmp_path, capsys, mlflow_store, chat_server, remote_endpoint, monkeypatch
 ):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-not-a-real-key")
     chat_server.reply = demo_reply
-    elsewhere = f"http://127.1:{chat_server.port}/v1"
     mine = tmp_path / "mine.yaml"
-    allowed = [{"source": source, "endpoint": elsewhere} for source in ("eurorad", "deeplesion")]
+    allowed = [
+        {"source": source, "endpoint": remote_endpoint} for source in ("eurorad", "deeplesion")
+    ]
     mine.write_text(json.dumps({"permissions": allowed}))
     out = tmp_path / "out.parquet"
-    llm = (f"--config={mine}", "--llm=toy", f"--base-url={elsewhere}")
+    llm = (f"--config={mine}", "--llm=toy", f"--base-url={remote_endpoint}")
     code, plan, _ = annotate(capsys, "plan", *files, *llm)
     assert (code, plan["requests"]) == (0, 2)
     assert {v["source"]: v["allowed"] for v in plan["verdicts"]} == {

@@ -10,6 +10,7 @@ from semihvision.core.policy import (
     Permission,
     is_loopback,
     may_send,
+    require_encryption,
     require_may_send,
 )
 
@@ -106,6 +107,22 @@ def test_endpoints_are_compared_by_what_they_mean(written: str) -> None:
     given = Permission(source="deeplesion", endpoint=written)
 
     assert may_send(card("deeplesion"), HOSTED, [given]).allowed
+
+
+@pytest.mark.parametrize(
+    "plain", ["http://api.example.org/v1", "http://127.1:8000/v1", "HTTP://10.0.0.1", "ws://h.org"]
+)
+def test_nothing_goes_to_another_machine_in_clear(plain: str) -> None:
+    given = Permission(source="deeplesion", endpoint=plain, states=tuple(CONDITIONS))
+
+    verdict = may_send(card("deeplesion"), plain, [given])
+
+    assert not verdict.allowed
+    assert "https://" in verdict.reason
+    with pytest.raises(PolicyError, match="not encrypted"):
+        require_encryption(plain)
+    require_encryption(LOCAL)
+    require_encryption(HOSTED)
 
 
 def test_conditions_may_be_stated_in_several_permissions() -> None:

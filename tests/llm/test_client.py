@@ -4,16 +4,17 @@ import io
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import pytest
 from chat_server import Answer, ChatRequest, ChatServer, as_json
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from pydantic import BaseModel, ConfigDict
 
 from semihvision.core.errors import InputError, PolicyError
-from semihvision.core.policy import Permission, is_loopback
+from semihvision.core.policy import CONDITIONS, Permission
 from semihvision.llm.client import LLMClient, LLMReply, LLMRequest, LLMSettings
 
 SECRET = "zebra-phrase-of-a-patient"
@@ -41,11 +42,27 @@ def ask(server: ChatServer, asked: LLMRequest | None = None, **changes: Any) -> 
     return LLMClient(settings(server, **changes)).run([asked or request()])[0]
 
 
-def remote_spelling(server: ChatServer) -> str:
-    """The server's address in a form that connects, but that the policy treats as remote."""
-    address = f"http://127.1:{server.port}/v1"
-    assert not is_loopback(address)
-    return address
+def named_after_a_patient(image: Image.Image) -> Image.Image:
+    """The image as read from a PNG that says a name everywhere a PNG can."""
+    text = PngInfo()
+    text.add_text("Comment", SECRET)
+    text.add_itxt("XML:com.adobe.xmp", SECRET)
+    exif = image.getexif()
+    exif[0x010E] = SECRET
+    file = io.BytesIO()
+    image.save(file, "PNG", pnginfo=text, exif=exif, icc_profile=SECRET.encode(), dpi=(300, 300))
+    read = Image.open(file)
+    read.load()
+    return read
+
+
+def chunks_of(png: bytes) -> Iterator[str]:
+    """Names of the chunks of a PNG file."""
+    place = 8
+    while place < len(png):
+        length = int.from_bytes(png[place : place + 4])
+        yield png[place + 4 : place + 8].decode()
+        place += 12 + length
 
 
 @pytest.fixture(autouse=True)
@@ -84,10 +101,8 @@ def test_without_prices_or_counts_there_is_no_cost(chat_server: ChatServer) -> N
 
 
 def test_images_arrive_as_pixels_without_metadata(chat_server: ChatServer) -> None:
-    image = Image.new("RGB", (5, 4), (10, 200, 30))
-    image.info["comment"] = SECRET
-    exif = image.getexif()
-    exif[0x010E] = SECRET
+    image = named_after_a_patient(Image.new("RGB", (5, 4), (10, 200, 30)))
+    assert {"Comment", "icc_profile", "exif", "dpi"} <= set(image.info)
     ask(chat_server, request(images=(image, image.resize((2, 2)))))
     urls = chat_server.requests[0].image_urls
     assert len(urls) == 2
@@ -97,6 +112,7 @@ def test_images_arrive_as_pixels_without_metadata(chat_server: ChatServer) -> No
     assert (arrived.size, arrived.getpixel((0, 0))) == ((5, 4), (10, 200, 30))
     assert not arrived.info
     assert not arrived.getexif()
+    assert set(chunks_of(data)) == {"IHDR", "IDAT", "IEND"}
 
 
 def test_replies_keep_the_order_of_requests(chat_server: ChatServer) -> None:
@@ -288,6 +304,32 @@ def test_loopback_ignores_proxies(chat_server: ChatServer, monkeypatch: pytest.M
         assert proxy.connections == 0
 
 
+def test_a_remote_endpoint_is_not_reached_through_a_proxy_either(
+    chat_server: ChatServer, remote_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with ChatServer() as proxy:
+        for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        assert ask(chat_server, base_url=remote_endpoint).text == "ok"
+        assert proxy.connections == 0
+    assert chat_server.connections == 1
+
+
+@pytest.mark.parametrize("sources", [(), ("deeplesion",)])
+def test_nothing_is_sent_in_clear_to_another_machine(
+    chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch, sources: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    plain = f"http://127.1:{chat_server.port}/v1"
+    given = Permission(source="deeplesion", endpoint=plain, states=tuple(CONDITIONS))
+    client = LLMClient(settings(chat_server, base_url=plain), [given])
+    reply = client.run([request(sources=sources)])[0]
+    assert reply.failure == "policy"
+    assert "https://" in reply.reason
+    assert chat_server.connections == 0
+
+
 def test_key_comes_from_the_environment(
     chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,9 +338,9 @@ def test_key_comes_from_the_environment(
     assert chat_server.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_a_remote_endpoint_needs_a_key(chat_server: ChatServer) -> None:
+def test_a_remote_endpoint_needs_a_key(chat_server: ChatServer, remote_endpoint: str) -> None:
     with pytest.raises(InputError, match="OPENAI_API_KEY"):
-        ask(chat_server, base_url=remote_spelling(chat_server))
+        ask(chat_server, base_url=remote_endpoint)
     assert chat_server.connections == 0
 
 
@@ -306,13 +348,13 @@ def test_a_remote_endpoint_needs_a_key(chat_server: ChatServer) -> None:
 
 
 def test_a_refused_source_opens_no_connection(
-    chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch
+    chat_server: ChatServer, remote_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     reply = ask(
         chat_server,
         request(sources=("mimic_cxr",)),
-        base_url=remote_spelling(chat_server),
+        base_url=remote_endpoint,
         max_retries=3,
     )
     assert reply.failure == "policy"
@@ -321,8 +363,10 @@ def test_a_refused_source_opens_no_connection(
     assert chat_server.connections == 0
 
 
-def test_one_refused_source_among_several_is_enough(chat_server: ChatServer) -> None:
-    endpoint = remote_spelling(chat_server)
+def test_one_refused_source_among_several_is_enough(
+    chat_server: ChatServer, remote_endpoint: str
+) -> None:
+    endpoint = remote_endpoint
     allowed = Permission(source="radiopaedia", endpoint=endpoint, states=("owner_permission",))
     client = LLMClient(settings(chat_server, base_url=endpoint), [allowed])
     reply = client.run([request(sources=("radiopaedia", "mimic_cxr"))])[0]
@@ -331,10 +375,10 @@ def test_one_refused_source_among_several_is_enough(chat_server: ChatServer) -> 
 
 
 def test_a_permitted_source_is_sent(
-    chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch
+    chat_server: ChatServer, remote_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    endpoint = remote_spelling(chat_server)
+    endpoint = remote_endpoint
     states = ("zero_retention", "no_training", "no_human_review", "agreement_allows")
     permission = Permission(source="mimic_cxr", endpoint=endpoint, states=states)
     client = LLMClient(settings(chat_server, base_url=endpoint), [permission])
@@ -343,8 +387,8 @@ def test_a_permitted_source_is_sent(
     assert chat_server.connections == 1
 
 
-def test_an_unknown_source_is_not_sent(chat_server: ChatServer) -> None:
-    reply = ask(chat_server, request(sources=("no_such",)), base_url=remote_spelling(chat_server))
+def test_an_unknown_source_is_not_sent(chat_server: ChatServer, remote_endpoint: str) -> None:
+    reply = ask(chat_server, request(sources=("no_such",)), base_url=remote_endpoint)
     assert reply.failure == "policy"
     assert chat_server.connections == 0
 

@@ -1,8 +1,9 @@
 """May this record go to that endpoint? One pure function, asked before any socket is opened.
 
 Rule: an endpoint on this machine (loopback) is local and always allowed. Everywhere else the
-source's card and the user must both allow it: the user by a `Permission` for that source and that
-very endpoint, which states every condition of the card.
+connection must be encrypted (https), and the source's card and the user must both allow it: the
+user by a `Permission` for that source and that very endpoint, which states every condition of the
+card.
 """
 
 import re
@@ -79,6 +80,20 @@ def is_loopback(endpoint: str) -> bool:
         return False
 
 
+def require_encryption(endpoint: str) -> None:
+    """Refuses an endpoint on another machine that is not reached by https.
+
+    Raises:
+        PolicyError: Messages, replies and the key would travel in clear.
+    """
+    if not is_loopback(endpoint) and _parts(endpoint)[0] != "https":
+        raise PolicyError(
+            f"nothing is sent to {_shown(endpoint)}: the connection is not encrypted, and "
+            "everybody on the way could read it. Use an https:// address; plain http:// is for "
+            "this machine only (localhost, 127.0.0.1, ::1)"
+        )
+
+
 def may_send(card: Card, endpoint: str, permissions: Sequence[Permission]) -> Verdict:
     """Decides whether data or derivatives of a source may go to an endpoint.
 
@@ -89,6 +104,10 @@ def may_send(card: Card, endpoint: str, permissions: Sequence[Permission]) -> Ve
     """
     if is_loopback(endpoint):
         return Verdict(True, "local endpoint")
+    try:
+        require_encryption(endpoint)
+    except PolicyError as error:
+        return Verdict(False, f"{card.name}: {error}")
     setting = f"permissions: [{{source: {card.name}, endpoint: {_shown(endpoint)}, states: ["
     setting += ", ".join(card.api_conditions) + "]}]"
     granted = [

@@ -22,7 +22,12 @@ from pydantic import BaseModel, ValidationError
 
 from semihvision.core.card import card
 from semihvision.core.errors import InputError, PolicyError
-from semihvision.core.policy import Permission, is_loopback, require_may_send
+from semihvision.core.policy import (
+    Permission,
+    is_loopback,
+    require_encryption,
+    require_may_send,
+)
 from semihvision.llm.exchange import (
     Failure,
     LLMReply,
@@ -50,7 +55,7 @@ class LLMClient:
 
     The key is read from ``$OPENAI_API_KEY`` and nowhere else; an endpoint on this machine needs
     none. Redirects are never followed, since they could leave the permitted endpoint, and proxies
-    of the environment are ignored for loopback.
+    of the environment are never used, since nobody has permitted them.
 
     Structured output is asked for with ``response_format`` (json_schema, strict) and validated
     here with pydantic. A reply that wraps the object in other text, as servers without that
@@ -76,11 +81,12 @@ class LLMClient:
         """Asks the policy about every source for this endpoint, without sending anything.
 
         Raises:
-            PolicyError: Not allowed; the message names clause, link and setting.
+            PolicyError: Not allowed, or not encrypted; the message says what to do.
             InputError: A source is unknown.
         """
         if is_loopback(self.endpoint):
             return
+        require_encryption(self.endpoint)
         for source in dict.fromkeys(sources):
             require_may_send(card(source), self.endpoint, self._permissions)
 
@@ -163,7 +169,7 @@ class LLMClient:
             http_client=openai.DefaultAsyncHttpxClient(
                 timeout=timeout,
                 follow_redirects=False,
-                trust_env=not is_loopback(self.endpoint),
+                trust_env=False,
             ),
         )
 
