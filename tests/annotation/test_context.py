@@ -21,7 +21,9 @@ def test_cases_come_by_image_and_guidelines_by_their_words() -> None:
 
 def test_the_own_group_is_never_found() -> None:
     record = bare("a")
-    retriever = ListRetriever([case_hit(group_id=record.group_id), case_hit(ref="eurorad/2")])
+    own = case_hit(ref="folder/b", source="folder", group_id=record.group_id)
+    namesake = case_hit(ref="eurorad/2", group_id=record.group_id)
+    retriever = ListRetriever([own, namesake])
     items, _ = find_context(record, IMAGE, retriever, AnnotationSettings(), lambda source: True)
     assert [item.ref for item in items] == ["eurorad/2"]
 
@@ -49,6 +51,21 @@ def test_what_the_producer_may_not_have_is_withheld_and_counted() -> None:
     )
     assert [item.ref for item in items] == ["eurorad/9"]
     assert withheld == ("mimic_cxr",)
+
+
+def test_others_take_the_place_of_what_is_withheld() -> None:
+    secret = "words of a restricted report"
+    hidden = [
+        case_hit(ref=f"mimic_cxr/{n}", source="mimic_cxr", score=0.95, text=secret)
+        for n in range(3)
+    ]
+    better = guideline_hit(ref="who/1#1", sources=("open_guidelines",), score=0.9)
+    retriever = ListRetriever([*hidden, case_hit(), better, guideline_hit()])
+    settings = AnnotationSettings(cases=1, guidelines=1)
+    items, withheld = find_context(bare("a"), IMAGE, retriever, settings, {"eurorad"}.__contains__)
+    assert [item.ref for item in items] == ["eurorad/9", "demo/1#1"]
+    assert set(withheld) == {"mimic_cxr", "open_guidelines"}
+    assert retriever.queries[1]["text"] == f"CT abdomen {NEIGHBOUR_FINDING}"
 
 
 def test_a_case_with_words_of_two_sources_needs_both() -> None:

@@ -33,6 +33,12 @@ def test_build_search_audit(
     hits = json.loads(capsys.readouterr().out)
     assert len(hits) == 3
     assert hits[0]["ref"] == "demo/7"
+    rest = ["--kinds", "case", "--exclude-groups", "demo/patient-7", "other/patient-6", "--json"]
+    assert main(["index", "search", index, "--image", image, "-k", "8", *rest]) == 0
+    found = {hit["ref"] for hit in json.loads(capsys.readouterr().out)}
+    assert found == {f"demo/{number}" for number in range(7)}
+    assert main(["index", "search", index, "--image", image, "--exclude-groups", "p7"]) == 2
+    assert "SOURCE/GROUP" in capsys.readouterr().err
     words = ["index", "search", index, "--text", "liver lesion", "--kinds", "guideline"]
     assert main(words) == 0
     assert "5 found" in capsys.readouterr().out

@@ -56,7 +56,7 @@ def test_own_group_is_never_found_and_the_result_is_not_shorter(
             image=image_of(record, roots),
             k=34,
             kinds=("case",),
-            exclude_groups={record.group_id},
+            exclude_groups={(record.source, record.group_id)},
         )
         assert len(hits) == 34
         assert record.group_id not in {hit.group_id for hit in hits}
@@ -211,11 +211,25 @@ def test_one_space_lets_a_text_find_images() -> None:
 def test_exclusion_holds_and_never_shortens(
     groups: list[int], query: int, k: int, excluded: set[int]
 ) -> None:
-    names = {f"g{group}" for group in excluded}
+    names = {("d", f"g{group}") for group in excluded}
     left = sum(group not in excluded for group in groups)
     hits = one_space_retriever(groups).search(text=str(query), k=k, exclude_groups=names)
-    assert not names & {hit.group_id for hit in hits}
+    assert not names & {(hit.source, hit.group_id) for hit in hits}
     assert len(hits) == len({hit.ref for hit in hits}) == min(k, left)
+
+
+def test_a_group_of_the_same_name_in_another_source_stays() -> None:
+    items = [Item(f"{s}/1", "case", s, "case 1", "", "", (s,)) for s in ("folder", "eurorad")]
+    table = Table("case_texts", unit_rows(np.eye(6)[[3, 3]]), np.arange(2, dtype=np.int64))
+    retriever = Retriever(
+        items=items,
+        tables=[table],
+        indexes={"case_texts": ExactIndex(table.vectors)},
+        text_embedder=OneSpace(),
+        image_embedder=None,
+    )
+    hits = retriever.search(text="3", exclude_groups={("folder", "case 1")})
+    assert [hit.ref for hit in hits] == ["eurorad/1"]
 
 
 def test_several_images_of_a_case_are_one_hit() -> None:

@@ -130,11 +130,13 @@ class ListRetriever:
         image: Image.Image | None,
         k: int,
         kinds: Sequence[str],
-        exclude_groups: Collection[str],
+        exclude_groups: Collection[tuple[str, str]],
     ) -> list[ListedHit]:
         self.queries.append({"text": text, "image": image, "k": k, "kinds": tuple(kinds)})
         found = [
-            hit for hit in self.hits if hit.kind in kinds and hit.group_id not in exclude_groups
+            hit
+            for hit in self.hits
+            if hit.kind in kinds and (hit.source, hit.group_id) not in exclude_groups
         ]
         return sorted(found, key=lambda hit: -hit.score)[:k]
 

@@ -1,6 +1,7 @@
 """Looks up similar cases and guidelines for a record that has no annotation of its own."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from PIL.Image import Image
@@ -11,8 +12,8 @@ from semihvision.annotation.settings import AnnotationSettings
 from semihvision.core.record import Record
 from semihvision.core.splits import is_test
 
-_CASES_LOOKED_AT = 10
-"""So many times the wanted cases are fetched, since many neighbours may have no text."""
+_LOOKED_AT = 10
+"""So many times the wanted items are fetched, since many may have no text or be withheld."""
 _QUERY_CHARS = 400
 
 
@@ -64,9 +65,9 @@ class Retriever(Protocol):
         image: Image | None,
         k: int,
         kinds: Sequence[Literal["case", "guideline"]],
-        exclude_groups: Collection[str],
+        exclude_groups: Collection[tuple[str, str]],
     ) -> Sequence[Hit]:
-        """The `k` nearest items of these kinds, best first."""
+        """The `k` nearest items of these kinds, best first; groups are (source, group id)."""
         ...
 
 
@@ -92,35 +93,55 @@ def find_context(
         may_use: Whether a source's data may be given to the producer.
 
     Returns:
-        The items that may be used, cases first; and the sources of those that may not, which are
-        left out so that they are not sent.
+        The items that may be used, cases first; and the sources of those that came before them
+        and may not: others take their place, and none of their words goes into a query.
     """
     known = facts(record)
-    own_group = {record.group_id}
-    found: list[Hit] = []
+    own_group = {(record.source, record.group_id)}
+    chosen = _Chosen(may_use)
     if settings.cases:
         nearest = retriever.search(
             text=None,
             image=image,
-            k=settings.cases * _CASES_LOOKED_AT,
+            k=settings.cases * _LOOKED_AT,
             kinds=("case",),
             exclude_groups=own_group,
         )
-        found += [h for h in nearest if h.text.strip() and not is_test(h.split)][: settings.cases]
+        chosen.take((hit for hit in nearest if not is_test(hit.split)), settings.cases)
     place = known.organ or known.body_part
-    texts = (hit.text[:_QUERY_CHARS] for hit in found)
+    texts = (hit.text[:_QUERY_CHARS] for hit in chosen.hits)
     words = " ".join([known.modality, place, *texts]).strip()
     if settings.guidelines and words:
-        found += retriever.search(
+        passages = retriever.search(
             text=words,
             image=None,
-            k=settings.guidelines,
+            k=settings.guidelines * _LOOKED_AT,
             kinds=("guideline",),
             exclude_groups=own_group,
         )
-    usable = tuple(_item(hit) for hit in found if all(map(may_use, hit.sources)))
-    withheld = (source for hit in found for source in hit.sources if not may_use(source))
-    return usable, tuple(withheld)
+        chosen.take(passages, settings.guidelines)
+    return tuple(_item(hit) for hit in chosen.hits), tuple(chosen.withheld)
+
+
+@dataclass
+class _Chosen:
+    """Hits that may be used, and the sources that kept others out."""
+
+    may_use: Callable[[str], bool]
+    hits: list[Hit] = field(default_factory=list)
+    withheld: list[str] = field(default_factory=list)
+
+    def take(self, found: Iterable[Hit], wanted: int) -> None:
+        """Takes the first hits with a text that may be used; notes better ones that may not."""
+        end = len(self.hits) + wanted
+        for hit in found:
+            if len(self.hits) == end:
+                return
+            forbidden = [source for source in hit.sources if not self.may_use(source)]
+            if hit.text.strip() and not forbidden:
+                self.hits.append(hit)
+            elif hit.text.strip():
+                self.withheld += forbidden
 
 
 def _item(hit: Hit) -> ContextItem:

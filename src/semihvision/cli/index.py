@@ -6,7 +6,7 @@ from pathlib import Path
 
 from semihvision.cli.output import print_json, print_table, progress, stderr
 from semihvision.cli.parsing import dispatch, parser, source_roots
-from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS
+from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError
 from semihvision.core.images import probe_image, read_image
 from semihvision.core.parquet import count_records, read_records
 from semihvision.core.record import Record
@@ -19,6 +19,7 @@ from semihvision.retrieval import (
     build_index,
     demo_guidelines,
 )
+from semihvision.retrieval.cases import Group
 
 _EXCERPT_CHARS = 120
 
@@ -106,8 +107,9 @@ def _search(argv: list[str]) -> int:
         "--kinds", nargs="+", type=str, default=["case", "guideline"], help="case, guideline"
     )
     made.add_argument(
-        "--exclude-groups", nargs="+", type=str, default=[], help="patients, cases, articles"
-    )
+        "--exclude-groups", nargs="+", type=str, default=[], metavar="SOURCE/GROUP",
+        help="patients, cases, articles that are not to be found",
+    )  # fmt: skip
     made.add_argument("--backend", type=str, default="hnswlib", help="hnswlib or exact")
     made.add_argument("--json", action="store_true", help="one JSON document")
     arguments = made.parse_args(argv)
@@ -121,7 +123,7 @@ def _search(argv: list[str]) -> int:
         image=image,
         k=arguments.k,
         kinds=arguments.kinds,
-        exclude_groups=arguments.exclude_groups,
+        exclude_groups=[_group(named) for named in arguments.exclude_groups],
     )
     if arguments.json:
         print_json([hit._asdict() for hit in hits])
@@ -155,6 +157,13 @@ def _audit(argv: list[str]) -> int:
 def _all_records(paths: list[Path]) -> Iterator[Record]:
     for path in paths:
         yield from read_records(path)
+
+
+def _group(named: str) -> Group:
+    source, slash, group_id = named.partition("/")
+    if not (source and slash and group_id):
+        raise InputError(f"--exclude-groups {named!r}: expected SOURCE/GROUP")
+    return (source, group_id)
 
 
 def _named(embedder: str) -> str | None:

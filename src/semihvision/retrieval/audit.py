@@ -21,14 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semihvision.core.errors import InputError
-from semihvision.retrieval.cases import Item
+from semihvision.retrieval.cases import Group, Item, group_of
 from semihvision.retrieval.search import Retriever
 from semihvision.retrieval.vectors import ExactIndex
 
 _TIE = 1e-5
-
-Group = tuple[str, str]
-"""Source and group id; group ids of two sources may coincide."""
 
 Rows = NDArray[np.int64]
 
@@ -132,11 +129,11 @@ def _agreement(retriever: Retriever, name: str, picked: Rows, k: int) -> list[Ag
     values = {row: _values(items[row]) for row in members}
     groups: dict[Group, set[int]] = {}
     for row in members:
-        groups.setdefault(_group(items[row]), set()).add(row)
+        groups.setdefault(group_of(items[row]), set()).add(row)
     queries = []
     for place in picked:
         own = int(table.items[place])
-        same = frozenset(groups[_group(items[own])])
+        same = frozenset(groups[group_of(items[own])])
         near = retriever.nearest(name, table.vectors[place], k, same)
         queries.append(_Query(own, [item for item, _ in near]))
     attributes = sorted({attribute for found in values.values() for attribute in found})
@@ -157,7 +154,7 @@ def _shared(
     for row, found in values.items():
         if attribute in found:
             everywhere[found[attribute]] += 1
-            by_group.setdefault(_group(items[row]), Counter())[found[attribute]] += 1
+            by_group.setdefault(group_of(items[row]), Counter())[found[attribute]] += 1
     shares, chances, pairs = [], [], 0
     for row, near in queries:
         others = [n for n in near if attribute in values[n]]
@@ -165,7 +162,7 @@ def _shared(
             continue
         mine = values[row][attribute]
         shares.append(sum(bool(mine & values[n][attribute]) for n in others) / len(others))
-        pool = everywhere - by_group[_group(items[row])]
+        pool = everywhere - by_group[group_of(items[row])]
         chances.append(sum(n for value, n in pool.items() if value & mine) / pool.total())
         pairs += len(others)
     if not shares:
@@ -180,7 +177,3 @@ def _values(item: Item) -> dict[str, frozenset[str]]:
     for name, value in item.labels:
         found[name] = found.get(name, frozenset()) | {value}
     return found
-
-
-def _group(item: Item) -> Group:
-    return (item.source, item.group_id)

@@ -18,6 +18,10 @@ _PRESENCE_SYSTEMS = frozenset({"CheXpert", "NegBio"})
 _PRESENCE_WORDS = {"1.0": "{}.", "0.0": "No {}.", "-1.0": "Possible {}."}
 
 
+Group = tuple[str, str]
+"""Source and group id: two sources may give different patients the same id."""
+
+
 class Item(NamedTuple):
     """One thing that can be found: a case or a passage of a guideline.
 
@@ -46,6 +50,11 @@ class Item(NamedTuple):
     url: str = ""
     split: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+
+
+def group_of(item: Item) -> Group:
+    """The item's patient, case, article or document, with its source."""
+    return (item.source, item.group_id)
 
 
 def case_item(record: Record) -> Item:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL.Image import Image
 
 from semihvision.core.errors import InputError
-from semihvision.retrieval.cases import Item
+from semihvision.retrieval.cases import Group, Item, group_of
 from semihvision.retrieval.embedders import (
     Embedder,
     FittedEmbedder,
@@ -102,9 +102,9 @@ class Retriever:
         self._text = text_embedder
         self._image = image_embedder
         self._row_by_ref = {item.ref: row for row, item in enumerate(items)}
-        self._rows_by_group: dict[str, list[int]] = {}
+        self._rows_by_group: dict[Group, list[int]] = {}
         for row, item in enumerate(items):
-            self._rows_by_group.setdefault(item.group_id, []).append(row)
+            self._rows_by_group.setdefault(group_of(item), []).append(row)
 
     @classmethod
     def open(
@@ -162,7 +162,7 @@ class Retriever:
         image: Image | None = None,
         k: int = 5,
         kinds: Sequence[Kind] = KINDS,
-        exclude_groups: Iterable[str] = frozenset(),
+        exclude_groups: Iterable[Group] = frozenset(),
         exclude_refs: Iterable[str] = frozenset(),
     ) -> list[Hit]:
         """The k best items for a text, an image, or both.
@@ -173,8 +173,8 @@ class Retriever:
             k: Number of hits, >= 1. Fewer come back only if fewer are left after the exclusions,
                 or none of the query's words is known to the embedder.
             kinds: What may be found. To be sure of some of each, ask for one kind at a time.
-            exclude_groups: Groups whose items are not found; pass the query's own group so that a
-                case never retrieves itself or its patient.
+            exclude_groups: Groups, as (source, group id), whose items are not found; pass the
+                query's own group so that a case never retrieves itself or its patient.
             exclude_refs: References that are not found.
 
         Returns:
@@ -222,7 +222,7 @@ class Retriever:
         if image is not None and self._image is None:
             raise InputError("the index holds no images, so it cannot be searched by image")
 
-    def _rows_of(self, groups: Iterable[str], refs: Iterable[str]) -> frozenset[int]:
+    def _rows_of(self, groups: Iterable[Group], refs: Iterable[str]) -> frozenset[int]:
         rows = [row for group in groups for row in self._rows_by_group.get(group, ())]
         rows += [self._row_by_ref[ref] for ref in refs if ref in self._row_by_ref]
         return frozenset(rows)
