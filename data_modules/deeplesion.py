@@ -132,7 +132,9 @@ def _check(row: Row) -> None:
         raise InputError("Train_Val_Test: expected 1, 2 or 3", kind="invalid_row")
     if _number(row, "Coarse_lesion_type") not in {-1, *LESION_TYPES}:
         raise InputError("Coarse_lesion_type: expected -1 or 1-8", kind="invalid_row")
-    _number(row, "Key_slice_index")
+    index = _number(row, "Key_slice_index")
+    if index != int(index) or not 0 <= index < 2**31:
+        raise InputError("Key_slice_index: expected a whole number from 0", kind="invalid_row")
 
 
 def _record(root: Path, file_name: str, rows: list[Row]) -> Record:

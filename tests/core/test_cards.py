@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from datetime import date
 from importlib import import_module
 
@@ -67,3 +69,15 @@ def test_an_unknown_source_lists_the_known_ones() -> None:
         InputError, match="unknown source 'deeplesions'; known: deeplesion, eurorad"
     ):
         card("deeplesions")
+
+
+def test_cards_are_shown_without_heavy_libraries() -> None:
+    code = (
+        "import sys; from semihvision.cli.main import main; light = 'pydantic' not in sys.modules; "
+        "main(['sources', '--json']); heavy = {'numpy', 'pyarrow', 'torch', 'mlflow'}; "
+        "sys.exit(' '.join(heavy & set(sys.modules)) or (0 if light else 'help needs pydantic'))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -133,6 +133,15 @@ def test_an_interrupted_writer_leaves_the_older_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["r.parquet"]
 
 
+def test_a_last_page_that_cannot_be_written_leaves_no_file(tmp_path: Path) -> None:
+    wide = vqa_rad_image().edited(images=(image("image", "a.png", width=2**40),))
+
+    with pytest.raises(pa.ArrowInvalid):
+        write_records(tmp_path / "r.parquet", [wide])
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "old.parquet"
     old = SCHEMA.with_metadata({b"semihvision.record.version": b"0"})

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.json_files import parse_json
 from semihvision.core.tables import csv_rows, json_rows, jsonl_rows, required_file
 
 
@@ -80,3 +81,15 @@ def test_a_required_file_may_have_two_names(tmp_path: Path) -> None:
     assert required_file(tmp_path, "a", "b") == tmp_path / "b"
     with pytest.raises(InputError, match="no file c or d"):
         required_file(tmp_path, "c", "d")
+
+
+def test_half_a_surrogate_pair_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"a": "\\ud83d"}\n{"a": "\\uD83D\\uDE00"}\n')
+    refused = RefusalLog()
+
+    rows = list(jsonl_rows(tmp_path / "t.jsonl", refused))
+
+    assert rows == [(2, {"a": "\N{GRINNING FACE}"})]
+    assert [(item.item, item.kind) for item in refused.items] == [("line 1", "broken_json")]
+    with pytest.raises(ValueError, match="half a surrogate pair"):
+        parse_json('["\\udfff"]')

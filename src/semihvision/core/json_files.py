@@ -25,10 +25,16 @@ def parse_json(text: str) -> Any:
     """Parses one JSON document.
 
     Raises:
-        ValueError: What is wrong and where, without quoting the text.
+        ValueError: What is wrong and where, without quoting the text. Half a surrogate pair, which
+            JSON can spell, is wrong too: no file or database would take the text that holds it.
     """
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError:
+        raise ValueError("a text with half a surrogate pair") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
     except RecursionError:
