@@ -10,7 +10,9 @@ from chat_server import ChatServer
 from demo_replies import demo_reply
 
 from semihvision import tracking
+from semihvision.annotation.prompts import prompt_hash
 from semihvision.annotation.settings import AnnotationSettings
+from semihvision.annotation.template import TemplateProducer
 from semihvision.cli.main import main
 from semihvision.core.parquet import read_records
 from semihvision.core.record import Provenance, Retrieved
@@ -34,6 +36,10 @@ def annotate(capsys: Any, *arguments: str) -> tuple[int, dict[str, Any], str]:
     return code, json.loads(printed.out) if printed.out else {}, printed.err
 
 
+def prompt_hashes(run: Any) -> dict[str, str]:
+    return {name: tag for name, tag in run.data.tags.items() if name.startswith("prompt_hash")}
+
+
 def test_without_a_model_templates_write_and_nothing_is_sent(
     files, tmp_path, capsys, mlflow_store, chat_server
 ):
@@ -49,7 +55,11 @@ def test_without_a_model_templates_write_and_nothing_is_sent(
     assert str(out) in said.replace("\n", "")
     runs = mlflow_store.runs(tracking.ANNOTATE)
     assert runs[0].data.metrics["annotated"] == 3
-    assert len(runs[0].data.tags["prompt_hash/retrieve"]) == 64
+    assert prompt_hashes(runs[0]) == {
+        "prompt_hash/rewrite/eurorad": TemplateProducer().prompt_hash("rewrite", "eurorad"),
+        "prompt_hash/rewrite/mimic_cxr": TemplateProducer().prompt_hash("rewrite", "mimic_cxr"),
+        "prompt_hash/describe/deeplesion": TemplateProducer().prompt_hash("describe", "deeplesion"),
+    }
 
 
 def test_with_a_model_its_replies_are_written(files, tmp_path, capsys, mlflow_store, chat_server):
@@ -58,6 +68,12 @@ def test_with_a_model_its_replies_are_written(files, tmp_path, capsys, mlflow_st
     llm = ("--llm=toy", f"--base-url={chat_server.base_url}")
     code, document, _ = annotate(capsys, "run", *files, *llm, f"--out={out}")
     assert (code, document["annotated"], len(chat_server.requests)) == (0, 3, 3)
+    assert prompt_hashes(mlflow_store.runs(tracking.ANNOTATE)[0]) == {
+        f"prompt_hash/{path}/{source}": prompt_hash(path, source)
+        for path, source in (
+            ("rewrite", "eurorad"), ("rewrite", "mimic_cxr"), ("describe", "deeplesion"),
+        )
+    }  # fmt: skip
     code, status, _ = annotate(capsys, "status", str(out))
     assert code == 0
     assert status["finished"] == {"rewrite": 2, "describe": 1}

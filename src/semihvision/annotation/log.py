@@ -1,15 +1,14 @@
 """What a run of the pipeline leaves in MLflow."""
 
-from semihvision.annotation.prompts import prompt_hash
-from semihvision.annotation.settings import AnnotationPath
 from semihvision.annotation.summary import Summary
 from semihvision.tracking import TrackedRun
 
-_PATHS: tuple[AnnotationPath, ...] = ("rewrite", "describe", "retrieve")
-
 
 def log_summary(tracked: TrackedRun, summary: Summary) -> None:
-    """Logs counts, tokens, cost and shares as metrics, and the hash of each path's prompt.
+    """Logs counts, tokens, cost and shares as metrics, and as tags the prompts that were used.
+
+    The tag ``prompt_hash/<path>/<source>`` is the producer's own hash: of the prompt that a model
+    was asked with, or of the templates. Paths and sources that did not occur have none.
 
     Args:
         tracked: Open run of the experiment `semihvision.tracking.ANNOTATE`.
@@ -29,4 +28,4 @@ def log_summary(tracked: TrackedRun, summary: Summary) -> None:
     if summary.cost_usd is not None:
         metrics["cost_usd"] = summary.cost_usd
     tracked.log_metrics(metrics)
-    tracked.set_tags({f"prompt_hash/{path}": prompt_hash(path, "") for path in _PATHS})
+    tracked.set_tags({f"prompt_hash/{where}": h for where, h in summary.prompt_hashes.items()})

@@ -260,6 +260,7 @@ def _annotated(
         if draft.failure:
             refusals.add(record.record_id, reason=draft.reason, kind=draft.failure)
         else:
+            summary.prompt_hashes[f"{path}/{record.source}"] = draft.prompt_hash
             done = assemble(record, draft, run.settings)
             changed = done.record
             summary.count_gates(done.gates)

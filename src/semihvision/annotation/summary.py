@@ -27,6 +27,8 @@ class Summary:
         tokens_out: Completion tokens likewise.
         cost_usd: Their cost; None if the price of any of them is not known.
         words: Words in current texts and questions of the output, by kind of producer.
+        prompt_hashes: Prompt or template of every finished draft, as the producer names it, by
+            ``<path>/<source>``.
         files: Output, store and list of refused items.
     """
 
@@ -43,6 +45,7 @@ class Summary:
     tokens_out: int = 0
     cost_usd: float | None = 0.0
     words: Counter[str] = field(default_factory=Counter)
+    prompt_hashes: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
 
     def count_draft(self, draft: Draft) -> None:
