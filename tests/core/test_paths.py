@@ -37,6 +37,17 @@ def test_absolute_and_leaving_paths_are_refused(relative: str, tmp_path: Path) -
         inside(tmp_path, relative)
 
 
+@pytest.mark.parametrize("relative", ["Jane\0Doe", "Jane Doe " * 60, "Jane", "Jane\ud800"])
+def test_what_is_no_path_is_refused_and_not_quoted(relative: str, tmp_path: Path) -> None:
+    (tmp_path / "Jane").symlink_to("Jane")
+
+    with pytest.raises(InputError, match="cannot be looked up") as caught:
+        inside(tmp_path, relative)
+
+    assert "Jane" not in str(caught.value)
+    assert caught.value.kind == "unusable_path"
+
+
 def test_a_link_out_of_the_root_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()

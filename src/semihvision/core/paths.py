@@ -16,17 +16,28 @@ def inside(root: Path, relative: str) -> Path:
         The joined path; it need not exist.
 
     Raises:
-        InputError: The path is empty, absolute, or leaves ``root`` (``..`` or a symbolic link).
+        InputError: The path is empty, absolute, leaves ``root`` (``..`` or a symbolic link), or
+            is none that this system can look up. It is not quoted: a cell of a damaged table may
+            hold anything.
     """
     if not relative or PurePosixPath(relative).is_absolute() or "\\" in relative:
         raise InputError(
-            f"path {relative!r}: expected a relative path with forward slashes",
+            "expected a relative path with forward slashes",
             kind="path_outside_root",
         )
-    joined = (root / relative).resolve()
+    joined = root / relative
+    try:
+        joined = joined.resolve()
+        joined.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links, a NUL
+        raise InputError(
+            f"a path that cannot be looked up ({type(error).__name__})", kind="unusable_path"
+        ) from None
     if not joined.is_relative_to(root.resolve()):
         raise InputError(
-            f"path {relative!r} leaves its root folder; expected a path inside it",
+            "a path that leaves its root folder; expected one inside it",
             kind="path_outside_root",
         )
     return joined
