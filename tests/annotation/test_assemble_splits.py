@@ -72,6 +72,16 @@ def test_what_is_generated_has_the_strictest_split(
     assert {example.split for example in generated} == {expected}
 
 
+@pytest.mark.parametrize("questions", [("test",), ("train", "test")])
+def test_nothing_generated_about_a_tested_image_is_trained_on(questions: tuple[str, ...]) -> None:
+    before = asked(*questions)
+    examples = examples_of([annotated(before)], uses=("captions", "qa", "conversations"))
+    own = {f"{before.record_id}#{qa.qa_id}" for qa in before.qa}
+    generated = [example for example in examples if example.example_id not in own]
+    assert len(generated) >= 3
+    assert {example.split for example in generated} == {"test"}
+
+
 def test_test_questions_are_neither_evidence_nor_material() -> None:
     claim = f"The image shows {GOLD}."
     assert unsupported_claims(claim, evidence(asked("train"), SETTINGS)) == []
