@@ -50,6 +50,17 @@ _DECODER_FIELDS = (
     "attention_bias",
     "tie_word_embeddings",
 )
+_ONLY: dict[str, Any] = {
+    "mm_projector_type": "sva",
+    "mm_use_im_start_end": False,
+    "image_aspect_ratio": "pad",
+    "mm_vision_select_layer": -2,
+    "mm_vision_select_feature": "patch",
+    "rope_scaling": None,
+    "hidden_act": "silu",
+    "mlp_bias": False,
+}
+"""Official settings that this model knows one value of; an absent key has that value."""
 
 
 def own_key(official_key: str) -> str | None:
@@ -74,8 +85,10 @@ def config_from_official(official: Mapping[str, Any]) -> PMCCambrianConfig:
             only as precomputed features of these widths.
 
     Raises:
-        ValueError: A key is absent, or a tower is not one of the published ones.
+        ValueError: A key is absent, a tower is not one of the published ones, or a setting asks
+            for what this model does not do.
     """
+    _refuse_other_designs(official)
     try:
         towers = _official_towers(official)
         return PMCCambrianConfig(
@@ -92,9 +105,7 @@ def config_from_official(official: Mapping[str, Any]) -> PMCCambrianConfig:
             image_token_len=official["image_token_len"],
             connector_depth=official["connector_depth"],
             connector_only=official["connector_only"],
-            num_samplers=official["num_of_vision_sampler_layers"],
-            sampler_start=official["start_of_vision_sampler_layers"],
-            sampler_stride=official["stride_of_vision_sampler_layers"],
+            **({} if official["connector_only"] else _sampler_schedule(official)),
             max_sequence_length=official.get("tokenizer_model_max_length", 2048),
         )
     except KeyError as error:
@@ -102,6 +113,28 @@ def config_from_official(official: Mapping[str, Any]) -> PMCCambrianConfig:
             f"official configuration lacks {error.args[0]!r}; expected the keys of a Cambrian-1 "
             "config.json"
         ) from None
+
+
+def _refuse_other_designs(official: Mapping[str, Any]) -> None:
+    """Raises for settings that change the official model and that this one does not have."""
+    wrong = [
+        f"{name} is {official[name]!r}, expected {only!r}"
+        for name, only in _ONLY.items()
+        if official.get(name, only) != only
+    ]
+    groups, sizes = official.get("num_query_group"), official.get("query_num_list", [])
+    if groups is not None and groups != len(sizes):
+        wrong.append(f"num_query_group is {groups}, but query_num_list has {len(sizes)} entries")
+    if wrong:
+        raise ValueError("official configuration: " + "; ".join(wrong))
+
+
+def _sampler_schedule(official: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "num_samplers": official["num_of_vision_sampler_layers"],
+        "sampler_start": official["start_of_vision_sampler_layers"],
+        "sampler_stride": official["stride_of_vision_sampler_layers"],
+    }
 
 
 def _official_towers(official: Mapping[str, Any]) -> list[TowerSpec | dict[str, Any]]:

@@ -201,7 +201,8 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
             padding_side: Where shorter rows are padded.
 
         Raises:
-            ValueError: Placeholders and images differ in number.
+            ValueError: Placeholders and images differ in number, or an id is neither a
+                placeholder nor in the vocabulary.
         """
         sizes = [] if image_sizes_wh is None else [(w, h) for w, h in image_sizes_wh.tolist()]
         layout = plan_layout(
@@ -212,7 +213,7 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
             image_token_id=self.config.image_token_id,
             padding_side=padding_side,
         )
-        text: Tensor = self.get_input_embeddings()(input_ids.clamp(min=0))
+        text = self._embed_text(input_ids, attention_mask)
         sampler_inputs = None
         if sizes:
             features = self._tower_features(pixel_values, tower_features, len(sizes))
@@ -229,6 +230,23 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
             else layout.expand_labels(labels, self.config.ignore_index),
             sampler_inputs=sampler_inputs,
         )
+
+    def _embed_text(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """(B, L, H) embeddings of the kept token ids; at placeholders and masked ids, of id 0."""
+        table: Any = self.get_input_embeddings()
+        unread = input_ids == self.config.image_token_id
+        if attention_mask is not None:
+            unread = unread | ~attention_mask.bool()
+        ids = input_ids.masked_fill(unread, 0)
+        foreign = (ids < 0) | (ids >= table.num_embeddings)
+        if bool(foreign.any()):
+            raise ValueError(
+                f"token ids {sorted(set(ids[foreign].tolist()))[:5]} are not in the vocabulary; "
+                f"expected 0 to {table.num_embeddings - 1}, or {self.config.image_token_id} for "
+                "an image"
+            )
+        embedded: Tensor = table(ids)
+        return embedded
 
     def _tower_features(
         self,
@@ -260,6 +278,7 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
         labels: Tensor | None = None,
         *,
         tower_features: Sequence[Tensor] | None = None,
+        padding_side: Literal["left", "right"] = "right",
         inputs_embeds: Tensor | None = None,
         sampler_inputs: SamplerInputs | None = None,
         position_ids: Tensor | None = None,
@@ -281,9 +300,11 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
             image_sizes_wh: (N, 2) original width and height in pixels.
             labels: (B, L) int64; goes with ``input_ids``.
             tower_features: T tensors (N, a_t², C_t) in place of ``pixel_values``.
+            padding_side: Where shorter rows are padded once images are expanded.
             inputs_embeds: (B, L', H), already fused.
             sampler_inputs: Goes with ``inputs_embeds``.
-            position_ids: (B, L') int64; ``None`` counts from 0 (right padding).
+            position_ids: (B, L') int64; ``None`` counts from 0, padding included (rotary positions
+                are relative, so padding on the left shifts a row without changing it).
             past_key_values: Cache.
             use_cache: Whether to return a cache.
             logits_to_keep: Only the last that many logits; 0 keeps all.
@@ -310,6 +331,7 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
                 image_sizes_wh,
                 labels,
                 tower_features=tower_features,
+                padding_side=padding_side,
             )
         cache = {"past_key_values": past_key_values, "use_cache": use_cache}
         output = self._decode(fused, position_ids=position_ids, **cache, **kwargs)

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from models.checkpoint import config_from_official, load_official_checkpoint
-from models.golden import Golden, compare, model_inputs, read_golden, verify
+from models.golden import Golden, model_inputs, read_golden
+from models.parity import compare, verify
 from semihvision.cli import convert
 from semihvision.core.errors import EXIT_CHECK_FAILED, InputError
 
@@ -21,7 +22,10 @@ def golden(golden_square: Path) -> Golden:
 
 
 def test_every_output_is_the_official_one(golden_square: Path) -> None:
-    differences = verify(golden_square)
+    parity = verify(golden_square)
+    differences = parity.differences
+    assert parity.passed
+    assert parity.left_out == {}
     assert [difference.output for difference in differences] == [
         "inputs_embeds",
         "logits",
@@ -38,7 +42,7 @@ def test_every_output_is_the_official_one(golden_square: Path) -> None:
 def test_a_direct_forward_runs_the_samplers(golden: Golden) -> None:
     """The official trap: without a generate before it, forward leaves them out."""
     model = load_official_checkpoint(golden.under("weights."), golden.config)
-    inputs = model_inputs(golden, -200)
+    inputs = model_inputs(golden, model.config)
     labels = golden.tensors["inputs.labels"]
     with torch.no_grad():
         loss = model(**inputs, labels=labels).loss.item()
@@ -64,7 +68,7 @@ def test_a_direct_forward_runs_the_samplers(golden: Golden) -> None:
 def test_a_slightly_wrong_weight_is_found(golden: Golden, name: str) -> None:
     weights = golden.under("weights.")
     model = load_official_checkpoint({**weights, name: weights[name] * 1.02}, golden.config)
-    assert not all(difference.passed for difference in compare(model, golden))
+    assert not compare(model, golden).passed
 
 
 def test_a_row_without_a_placeholder_gives_its_image_back(golden: Golden) -> None:
@@ -73,9 +77,9 @@ def test_a_row_without_a_placeholder_gives_its_image_back(golden: Golden) -> Non
     text = given["input_ids"].where(given["input_ids"] != -200, 3)
     tensors = {f"inputs.{name}": torch.cat([value, value]) for name, value in given.items()}
     tensors["inputs.input_ids"] = torch.cat([text, given["input_ids"]])
-    inputs = model_inputs(Golden(config={}, tensors=tensors), -200)
-    assert inputs["image_sizes_wh"].tolist() == [[336, 336]]
     model = load_official_checkpoint(golden.under("weights."), golden.config)
+    inputs = model_inputs(Golden(config={}, tensors=tensors), model.config)
+    assert inputs["image_sizes_wh"].tolist() == [[336, 336]]
     with torch.no_grad():
         logits = model(**inputs).logits
     torch.testing.assert_close(logits[1:], golden.tensors["outputs.logits"], atol=1e-5, rtol=0)
@@ -105,7 +109,7 @@ def test_a_nan_does_not_pass(golden: Golden) -> None:
     model = load_official_checkpoint(golden.under("weights."), golden.config)
     with torch.no_grad():
         model.language_model.lm_head.weight[0, 0] = math.nan
-    logits = next(d for d in compare(model, golden) if d.output == "logits")
+    logits = next(d for d in compare(model, golden).differences if d.output == "logits")
     assert not logits.passed
 
 
@@ -118,7 +122,7 @@ def test_unusable_files_are_refused(golden: Golden, tmp_path: Path) -> None:
         convert.run(["verify", str(garbled)])
     without = tmp_path / "without.safetensors"
     save_file({"inputs.input_ids": torch.zeros(1)}, without, metadata={"config": "{}"})
-    with pytest.raises(InputError, match=r"lacks inputs\.attention_mask"):
+    with pytest.raises(InputError, match=r"lacks outputs\.logits or outputs\.inputs_embeds, w"):
         convert.run(["verify", str(without)])
     save_file(dict(golden.tensors), without, metadata={"config": "{}"})
     with pytest.raises(InputError, match="official configuration lacks 'mm_vision_tower_aux_list'"):

@@ -187,6 +187,15 @@ def test_wrong_inputs_are_named(small_model: Model, features: Features) -> None:
         model()
 
 
+def test_ids_outside_the_vocabulary_are_refused_unless_masked(small_model: Model) -> None:
+    model = small_model()
+    for wrong in (-7, -100, 50):
+        ids = torch.tensor([[3, wrong]])
+        with pytest.raises(ValueError, match=rf"token ids \[{wrong}\] are not in the vocabulary"):
+            model(ids)
+        assert model(ids, torch.tensor([[1, 0]])).logits.shape == (1, 1, 50)
+
+
 def test_initial_values_are_drawn_and_never_left_over(small_config: Callable[..., object]) -> None:
     config = PMCCambrianConfig(
         [TowerSpec(name="a", grid_side=8, dim=6)],

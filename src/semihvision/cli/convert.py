@@ -24,25 +24,31 @@ def verify(argv: list[str]) -> int:
     made.add_argument("--json", action="store_true", help="one JSON document")
     arguments = made.parse_args(argv)
 
-    from models.golden import TOLERANCE, GoldenFileError
-    from models.golden import verify as recompute
+    from models.golden import GoldenFileError
+    from models.parity import TOLERANCE
+    from models.parity import verify as recompute
 
     try:
-        differences = recompute(arguments.golden)
+        parity = recompute(arguments.golden)
     except GoldenFileError as error:
         raise InputError(str(error)) from None
-    passed = all(difference.passed for difference in differences)
     if arguments.json:
         print_json(
             {
                 "golden": str(arguments.golden),
                 "tolerance": TOLERANCE,
-                "passed": passed,
-                "outputs": [asdict(difference) for difference in differences],
+                "passed": parity.passed,
+                "outputs": [asdict(difference) for difference in parity.differences],
+                "not_compared": parity.left_out,
             }
         )
     else:
-        rows = [(d.output, f"{d.largest:.2e}", "ok" if d.passed else "FAILED") for d in differences]
         title = f"Largest absolute differences (allowed {TOLERANCE:.0e}; masks, ids: none)"
+        rows = [
+            (d.output, f"{d.largest:.2e}", "ok" if d.passed else "FAILED")
+            for d in parity.differences
+        ]
         print_table(title, ("output", "difference", "verdict"), rows)
-    return 0 if passed else EXIT_CHECK_FAILED
+        if parity.left_out:
+            print_table("Not compared", ("output", "why"), parity.left_out.items())
+    return 0 if parity.passed else EXIT_CHECK_FAILED
