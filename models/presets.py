@@ -187,7 +187,8 @@ def _tiny() -> PMCCambrianConfig:
         padding_colour=CLIP_COLOUR,
     )
     return PMCCambrianConfig(
-        towers=[siglip, clip, dinov2, resnet],
+        # The first tower gives the global context, so it is the one that learns fastest.
+        towers=[resnet, siglip, clip, dinov2],
         text_config={
             "model_type": "llama",
             "vocab_size": TINY_VOCABULARY_SIZE,

@@ -43,13 +43,16 @@ _WORDINGS: dict[str, tuple[str, ...]] = {
 }
 """Question type -> ways to ask. No wording depends on the answer."""
 
+MOST_TEST_PHANTOMS = 120
+"""600 questions tell two models apart well enough; more would only take time to answer."""
+
 _ORGANS = {"head_neck": "HEAD", "thorax": "CHEST", "abdomen": "ABD"}
 
 
 def write_twin(root: Path, *, cases: int, seed: int) -> None:
     """Writes phantoms with questions in the owners' layout.
 
-    A quarter of the phantoms are test images; none of them occurs in training (unlike the real
+    A quarter of the phantoms, at most `MOST_TEST_PHANTOMS`, are test images; none of them occurs in training (unlike the real
     set). Each phantom has five questions: organ, side, size, number, presence in one half of the
     organ. Answers are balanced for every wording in both splits, exactly if each split holds a
     multiple of 60 phantoms, so that a model that sees only the question is at chance.
@@ -63,7 +66,7 @@ def write_twin(root: Path, *, cases: int, seed: int) -> None:
         raise InputError(f"cases {cases}: expected at least 2, one for each split")
     random = default_rng([seed, 1])
     (root / "images").mkdir(parents=True, exist_ok=True)
-    test = max(1, round(cases / 4))
+    test = min(max(1, round(cases / 4)), MOST_TEST_PHANTOMS)
     answers: set[str] = set()
     first = 0
     for split, number in (("train", cases - test), ("test", test)):

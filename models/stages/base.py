@@ -41,6 +41,7 @@ class Stage(L.LightningModule):
         tower_learning_rate: Peak rate of the towers where they are trained; None: as the others.
         warmup_fraction: Share of the steps over which the rate rises linearly from 0.
         weight_decay: AdamW's decay.
+        adam_beta2: AdamW's decay of squared gradients; shorter runs want a smaller one.
         system_prompt: System turn of every conversation; empty for none.
         max_length: Longest sample in tokens, images expanded.
         max_new_tokens: Longest generated answer in `predict_step`.
@@ -59,6 +60,7 @@ class Stage(L.LightningModule):
         tower_learning_rate: float | None = None,
         warmup_fraction: float = 0.03,
         weight_decay: float = 0.0,
+        adam_beta2: float = 0.999,
         system_prompt: str = "",
         max_length: int = 2048,
         max_new_tokens: int = 64,
@@ -76,6 +78,7 @@ class Stage(L.LightningModule):
         } | ({"towers": tower_learning_rate} if tower_learning_rate else {})
         self.warmup_fraction = warmup_fraction
         self.weight_decay = weight_decay
+        self.adam_beta2 = adam_beta2
         self.max_new_tokens = max_new_tokens
         if self.init_from is not None:
             check_handoff(self.init_from, wanted=preset_config(preset))
@@ -118,6 +121,7 @@ class Stage(L.LightningModule):
                 if params
             ],
             weight_decay=self.weight_decay,
+            betas=(0.9, self.adam_beta2),
         )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = get_cosine_schedule_with_warmup(
