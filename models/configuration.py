@@ -6,9 +6,13 @@ tower t (square grids of tokens).
 
 import math
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from transformers import AutoConfig, PretrainedConfig
+
+from semihvision.core.errors import InputError
+from semihvision.core.json_files import read_json
 
 FeatureRule = Literal["last", "second_last", "stages"]
 
@@ -133,6 +137,26 @@ class PMCCambrianConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         self.ignore_index = ignore_index
         self._check()
         super().__init__(**kwargs)
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> "PMCCambrianConfig":
+        """The configuration in a model folder; unlike `from_pretrained`, of this model only.
+
+        Raises:
+            InputError: There is none, it is damaged, or it is another model's.
+        """
+        path = Path(folder) / "config.json"
+        fields = read_json(path)
+        kind = fields.get("model_type") if isinstance(fields, dict) else None
+        if kind != cls.model_type:
+            raise InputError(
+                f"{path}: model_type is {kind!r}; expected {cls.model_type!r}, a model folder as "
+                "`semihvision fit` writes it"
+            )
+        try:
+            return cls.from_dict(fields)
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{path}: {error}") from error
 
     @property
     def tower_specs(self) -> tuple[TowerSpec, ...]:

@@ -10,18 +10,22 @@ in `generate` alike (the official `forward` skips the samplers unless a `generat
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from semihvision.core.errors import InputError
 
 from .configuration import PMCCambrianConfig
 from .connector import Connector, SamplerLayer, Windows, make_windows, projector
 from .fusion import plan_layout
 from .generation import FusedGenerationMixin
+from .losses import next_token_loss, trained_loss
 from .samplers import SAMPLER_INPUTS, SamplerInputs, attach_samplers, check_all_ran
 from .towers import VisionTower
 
@@ -102,20 +106,35 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
             return cls(preset(name))
 
     @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Loads a saved model; like ``PreTrainedModel.from_pretrained``, but strict.
+    def from_pretrained(  # type: ignore[override]
+        cls, folder: str | Path, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Loads a model folder; like ``PreTrainedModel.from_pretrained``, but strict.
+
+        Args:
+            folder: As `save_pretrained` wrote it.
+            *args: See ``PreTrainedModel.from_pretrained``.
+            **kwargs: See ``PreTrainedModel.from_pretrained``.
 
         Raises:
-            ValueError: The files lack weights or hold others: none is ever made up.
+            InputError: No such folder, files damaged, or they lack weights or hold others: none is
+                ever made up.
         """
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs["output_loading_info"] = True
-        loaded: Any = super().from_pretrained(*args, **kwargs)
+        kwargs.setdefault("config", PMCCambrianConfig.from_folder(folder))
+        try:
+            loaded: Any = super().from_pretrained(folder, *args, **kwargs)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise InputError(
+                f"{folder}: the model cannot be loaded ({type(error).__name__}: {error}); expected "
+                "a model folder as `semihvision fit` writes it, complete and unchanged"
+            ) from error
         model, info = loaded
         kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
         wrong = {kind: sorted(map(str, info[kind])) for kind in kinds if info[kind]}
         if wrong:
-            raise ValueError(f"the weights do not fit the configuration: {wrong}")
+            raise InputError(f"{folder}: the weights do not fit the configuration: {wrong}")
         # Loading replaces parameters by new ones that require gradients.
         model.towers.requires_grad_(False)
         return loaded if wants_info else model
@@ -352,26 +371,12 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
         self, output: Any, labels: Tensor | None, logits_to_keep: int
     ) -> CausalLMOutputWithPast:
         """Logits and loss from the decoder's output, as `forward` documents them."""
-        hidden, head = output.last_hidden_state, self.get_output_embeddings()
         ignore_index, cache = self.config.ignore_index, output.past_key_values
+        hidden, head = output.last_hidden_state, self.get_output_embeddings()
         if labels is not None and self.training:
-            loss = _trained_loss(hidden, labels, head, ignore_index)
-            return CausalLMOutputWithPast(loss=loss, past_key_values=cache)
+            return CausalLMOutputWithPast(
+                loss=trained_loss(hidden, labels, head, ignore_index), past_key_values=cache
+            )
         logits = head(hidden[:, -logits_to_keep:]).float()
-        if labels is None:
-            return CausalLMOutputWithPast(logits=logits, past_key_values=cache)
-        loss = _loss(logits, labels, ignore_index)
+        loss = None if labels is None else next_token_loss(logits, labels, ignore_index)
         return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=cache)
-
-
-def _loss(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
-    return F.cross_entropy(
-        logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=ignore_index
-    )
-
-
-def _trained_loss(hidden: Tensor, labels: Tensor, head: nn.Module, ignore_index: int) -> Tensor:
-    """The same loss, computed from the trained positions alone."""
-    trained = labels[:, 1:] != ignore_index
-    logits = head(hidden[:, :-1][trained]).float()
-    return F.cross_entropy(logits, labels[:, 1:][trained])

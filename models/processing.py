@@ -85,7 +85,7 @@ class PMCCambrianProcessor:
                 "a model folder as training writes it"
             ) from None
         return cls(
-            PMCCambrianConfig.from_pretrained(folder),
+            PMCCambrianConfig.from_folder(folder),
             tokenizer=load_tokenizer(str(folder)),
             system_prompt=system_prompt,
             max_length=max_length,

@@ -5,6 +5,8 @@ for this project. Being byte-level it encodes any text. `train_tiny_tokenizer` m
 for byte.
 """
 
+import hashlib
+import json
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -77,6 +79,9 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
             pad_token=PAD,
             clean_up_tokenization_spaces=False,
         )
+    elif (Path(name) / "tokenizer.json").is_file():
+        # The automatic class would first ask the model's configuration, which it does not know.
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(name)
     else:
         tokenizer = AutoTokenizer.from_pretrained(name)
     vocabulary = tokenizer.get_vocab()
@@ -88,3 +93,24 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
             "tokens"
         )
     return tokenizer
+
+
+def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of what decides ids: vocabulary, merges, special tokens and text rules.
+
+    Args:
+        tokenizer: A fast tokenizer.
+
+    Raises:
+        ValueError: It is no fast tokenizer.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ValueError(f"{type(tokenizer).__name__} is no fast tokenizer; expected one")
+    rules = json.loads(backend.to_str())
+    # Settings of the last call, not of the tokenizer.
+    for name in ("truncation", "padding"):
+        rules.pop(name)
+    named = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    text = json.dumps([rules, named], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -5,14 +5,23 @@ from pathlib import Path
 from typing import Any
 
 from models.configuration import PMCCambrianConfig
+from models.tokenizer import load_tokenizer, tokenizer_hash
 from semihvision.core.errors import InputError
+from semihvision.core.files import write_text_atomically
 
 LINEAGE_FILE = "lineage.json"
 """Beside the weights: the stages a model went through, first to last."""
 
 
+_NOT_COMPARED = frozenset(
+    {"architectures", "dtype", "torch_dtype", "initializer_range", "transformers_version"}
+)
+"""Fields of a configuration that a trained model may differ in: how it was stored, by what, and the
+spread of start values, which training has long replaced."""
+
+
 def check_handoff(folder: Path, *, wanted: PMCCambrianConfig) -> None:
-    """Refuses a model folder whose towers, tokenizer or sizes are not those the stage expects.
+    """Refuses a model folder whose configuration or tokenizer is not what the stage expects.
 
     Args:
         folder: Model folder of the stage before.
@@ -26,16 +35,11 @@ def check_handoff(folder: Path, *, wanted: PMCCambrianConfig) -> None:
             f"init_from: {folder} holds no model (no config.json); expected the model folder that "
             "the stage before wrote, or leave init_from empty to start from the preset"
         )
-    found = PMCCambrianConfig.from_pretrained(folder)
-    differences = _tower_differences(found, wanted)
-    compared = ("tokenizer", "vision_hidden_size", "query_num_list", "image_token_len")
-    for name in compared:
-        if getattr(found, name) != getattr(wanted, name):
-            differences.append(f"{name} {getattr(found, name)!r}, not {getattr(wanted, name)!r}")
-    for name in ("vocab_size", "hidden_size", "num_hidden_layers"):
-        ours, theirs = getattr(wanted.text_config, name), getattr(found.text_config, name)
-        if ours != theirs:
-            differences.append(f"language model {name} {theirs}, not {ours}")
+    found = PMCCambrianConfig.from_folder(folder)
+    differences = [
+        *_differences(_comparable(found.to_dict()), _comparable(wanted.to_dict())),
+        *_tokenizer_differences(folder, wanted.tokenizer),
+    ]
     if differences:
         raise InputError(
             f"init_from: the model in {folder} does not fit this stage's preset: it has "
@@ -44,16 +48,45 @@ def check_handoff(folder: Path, *, wanted: PMCCambrianConfig) -> None:
         )
 
 
-def _tower_differences(found: PMCCambrianConfig, wanted: PMCCambrianConfig) -> list[str]:
-    names = [spec.name for spec in found.tower_specs]
-    expected = [spec.name for spec in wanted.tower_specs]
-    if names != expected:
-        return [f"towers {names}, not {expected}"]
-    return [
-        f"tower {ours.name!r} with other settings"
-        for ours, theirs in zip(wanted.tower_specs, found.tower_specs, strict=True)
-        if ours != theirs
-    ]
+def _comparable(value: Any) -> Any:
+    """A configuration's fields as JSON knows them, without those that are not compared."""
+    if isinstance(value, dict):
+        return {
+            str(name): _comparable(entry)
+            for name, entry in value.items()
+            if not str(name).startswith("_") and name not in _NOT_COMPARED
+        }
+    return [_comparable(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def _differences(found: Any, wanted: Any, name: str = "") -> list[str]:
+    """Every differing field by its dotted name."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        keys = sorted(found.keys() | wanted.keys())
+        pairs = [(key, found.get(key), wanted.get(key)) for key in keys]
+    elif isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        pairs = [(str(i), a, b) for i, (a, b) in enumerate(zip(found, wanted, strict=True))]
+    elif found == wanted:
+        return []
+    elif name == "towers":
+        return [f"towers {[t['name'] for t in found]}, not {[t['name'] for t in wanted]}"]
+    else:
+        return [f"{name} {found!r}, not {wanted!r}"]
+    prefix = name and f"{name}."
+    return [line for key, a, b in pairs for line in _differences(a, b, f"{prefix}{key}")]
+
+
+def _tokenizer_differences(folder: Path, wanted: str) -> list[str]:
+    if not (folder / "tokenizer.json").is_file():
+        return ["no tokenizer.json"]
+    try:
+        found = tokenizer_hash(load_tokenizer(str(folder)))
+    except Exception as error:  # the tokenizers library raises bare Exception on damaged files
+        return [f"a tokenizer that cannot be read ({error})"]
+    expected = tokenizer_hash(load_tokenizer(wanted))
+    if found == expected:
+        return []
+    return [f"another tokenizer (hash {found[:12]}) than {wanted!r} (hash {expected[:12]})"]
 
 
 def read_lineage(folder: Path | None) -> list[dict[str, Any]]:
@@ -67,4 +100,4 @@ def read_lineage(folder: Path | None) -> list[dict[str, Any]]:
 def write_lineage(folder: Path, entries: list[dict[str, Any]]) -> None:
     """Writes the stages a model went through beside its weights."""
     text = json.dumps(entries, indent=2, ensure_ascii=False)
-    (folder / LINEAGE_FILE).write_text(text + "\n", encoding="utf-8")
+    write_text_atomically(folder / LINEAGE_FILE, text + "\n")

@@ -9,6 +9,7 @@ import torch
 from models.configuration import PMCCambrianConfig, TowerSpec
 from models.modeling import PMCCambrian
 from models.parts import PARTS, part_of
+from semihvision.core.errors import InputError
 
 IMAGE = -200
 Model = Callable[..., PMCCambrian]
@@ -236,7 +237,25 @@ def test_loading_makes_no_weight_up(small_model: Model, tmp_path: Path) -> None:
     state = model.state_dict()
     del state["newline"]
     model.save_pretrained(tmp_path, state_dict=state)
-    with pytest.raises(ValueError, match=r"missing_keys.*newline"):
+    with pytest.raises(InputError, match=r"missing_keys.*newline"):
+        PMCCambrian.from_pretrained(tmp_path)
+
+
+def test_unusable_folders_are_refused(small_model: Model, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"config\.json: cannot be read"):
+        PMCCambrian.from_pretrained(tmp_path / "absent")
+    small_model().config.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="cannot be loaded"):
+        PMCCambrian.from_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"not a tensor file")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        PMCCambrian.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
+    with pytest.raises(InputError, match="model_type is 'llama'; expected 'pmc_cambrian'"):
+        PMCCambrian.from_pretrained(tmp_path)
+    text = '{"model_type": "pmc_cambrian", "image_token_len": 15}'
+    (tmp_path / "config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="image_token_len holds 15"):
         PMCCambrian.from_pretrained(tmp_path)
 
 

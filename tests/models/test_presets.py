@@ -67,6 +67,37 @@ def test_8b_names_towers_preprocessing_and_tokenizer_as_published() -> None:
     assert config.tokenizer == "meta-llama/Meta-Llama-3-8B-Instruct"
 
 
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+HALF = (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("index", "name", "side_px", "features", "grid", "dim", "mean", "std"),
+    [
+        (0, "siglip/CLIP-ViT-SO400M-14-384", 384, "last", 24, 1152, HALF, HALF),
+        (1, "openai/clip-vit-large-patch14-336", 336, "second_last", 24, 1024, CLIP_MEAN, CLIP_STD),
+        (2, "facebook/dinov2-giant-res378", 378, "last", 24, 1536,
+         (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        (3, "clip-convnext-XXL-multi-stage", 1024, "stages", 96, 5760, CLIP_MEAN, CLIP_STD),
+    ],
+)  # fmt: skip
+def test_each_tower_of_8b_is_fed_and_read_as_published(
+    index: int,
+    name: str,
+    side_px: int,
+    features: str,
+    grid: int,
+    dim: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> None:
+    """The table of cambrian.md section 1; the weights themselves are not at hand."""
+    spec = preset("8b").tower_specs[index]
+    assert (spec.name, spec.input_side_px, spec.features) == (name, side_px, features)
+    assert (spec.grid_side, spec.dim, spec.interpolation) == (grid, dim, "bicubic")
+    assert (spec.image_mean, spec.image_std) == (mean, std)
+
+
 def test_tiny_has_four_kinds_of_towers_with_different_inputs() -> None:
     config = preset("tiny")
     models = [spec.timm_model for spec in config.tower_specs]

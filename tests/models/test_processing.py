@@ -226,7 +226,8 @@ def test_grey_images_become_rgb_and_deep_ones_are_refused(
     tiny_processor: PMCCambrianProcessor,
 ) -> None:
     grey = tiny_processor.prepare_image(Image.new("L", (8, 8), 100))
-    assert grey.pixels[0].shape == (3, 84, 84)
+    sides = [spec.input_side_px for spec in tiny_processor.config.tower_specs]
+    assert [tensor.shape for tensor in grey.pixels] == [(3, side, side) for side in sides]
     with pytest.raises(InputError, match=r"mode 'I;16'.*apply a window"):
         tiny_processor.prepare_image(Image.new("I;16", (8, 8)))
 

@@ -1,5 +1,6 @@
 """The three stages: what each trains, at which rates, and what it takes over and hands on."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from torch.utils.data import DataLoader
 
 from models import Annealing, ConnectorAlignment, InstructionTuning, PMCCambrianConfig
 from models.parts import PARTS, part_of
+from models.presets import preset
+from models.processing import PMCCambrianProcessor
 from models.stages import Stage
-from models.stages.handoff import LINEAGE_FILE, read_lineage
+from models.stages.handoff import LINEAGE_FILE, check_handoff, read_lineage
 from semihvision.core.batch import Batch, Turn
 from semihvision.core.errors import InputError
 
@@ -113,24 +116,60 @@ def test_the_next_stage_takes_over_weights_and_history(tmp_path: Path) -> None:
     assert (tmp_path / "one" / LINEAGE_FILE).is_file()
 
 
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    """Configuration and tokenizer of a model that the stages take over; it has no weights."""
+    preset("tiny").save_pretrained(tmp_path)
+    PMCCambrianProcessor.from_preset("tiny").save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_a_folder_that_fits_is_taken(model_folder: Path) -> None:
+    check_handoff(model_folder, wanted=preset("tiny"))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda c: setattr(c, "tokenizer", "another"), "tokenizer 'another', not 'tiny'"),
-        (lambda c: c.towers.pop(), "towers "),
-        (lambda c: c.towers[0].update(input_side_px=70), "with other settings"),
-        (lambda c: setattr(c.text_config, "vocab_size", 7), "language model vocab_size 7"),
+        (lambda c: c.towers.pop(), "towers ["),
+        (lambda c: c.towers[0].update(input_side_px=70), "towers.0.input_side_px 70, not "),
+        (lambda c: setattr(c.text_config, "vocab_size", 7), "text_config.vocab_size 7, not"),
+        (lambda c: setattr(c, "sampler_stride", 7), "sampler_stride 7, not "),
+        (lambda c: setattr(c, "sampler_start", 9), "sampler_start 9, not "),
+        (lambda c: setattr(c, "connector_depth", 5), "connector_depth 5, not "),
     ],
 )
-def test_a_model_that_does_not_fit_is_refused(change, message: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    from models.presets import preset
-
+def test_a_configuration_that_does_not_fit_is_refused(  # type: ignore[no-untyped-def]
+    change, message: str, model_folder: Path
+) -> None:
     config: PMCCambrianConfig = preset("tiny")
     change(config)
-    config.save_pretrained(tmp_path)
+    config.save_pretrained(model_folder)
     with pytest.raises(InputError, match="does not fit this stage's preset") as refusal:
-        InstructionTuning(init_from=str(tmp_path))
+        InstructionTuning(init_from=str(model_folder))
     assert message in str(refusal.value)
+
+
+def test_a_foreign_tokenizer_is_refused_beside_every_other_difference(model_folder: Path) -> None:
+    path = model_folder / "tokenizer.json"
+    text = path.read_text(encoding="utf-8")
+    rules = json.loads(text)
+    first, second = (token for token, i in rules["model"]["vocab"].items() if i in (300, 301))
+    vocabulary = rules["model"]["vocab"]
+    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
+    path.write_text(json.dumps(rules), encoding="utf-8")
+    config = preset("tiny")
+    config.sampler_stride = 7
+    config.save_pretrained(model_folder)
+    with pytest.raises(InputError, match=r"sampler_stride 7, not \d; another tokenizer"):
+        check_handoff(model_folder, wanted=preset("tiny"))
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match="a tokenizer that cannot be read"):
+        check_handoff(model_folder, wanted=preset("tiny"))
+    path.unlink()
+    with pytest.raises(InputError, match=r"no tokenizer\.json"):
+        check_handoff(model_folder, wanted=preset("tiny"))
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

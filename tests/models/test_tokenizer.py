@@ -1,9 +1,13 @@
+import logging
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from models.presets import preset
 from models.processing import PMCCambrianProcessor
 from models.tokenizer import (
     BEGIN_OF_TEXT,
@@ -16,6 +20,7 @@ from models.tokenizer import (
     TINY_VOCABULARY_SIZE,
     TOKENIZER_FILE,
     load_tokenizer,
+    tokenizer_hash,
     train_tiny_tokenizer,
 )
 
@@ -62,3 +67,24 @@ def test_a_tokenizer_without_the_special_tokens_is_refused(
     PreTrainedTokenizerFast(tokenizer_object=plain).save_pretrained(folder)
     with pytest.raises(ValueError, match=r"lacks <\|begin_of_text\|>"):
         load_tokenizer(str(folder))
+
+
+def test_a_saved_one_loads_quietly_and_has_the_same_hash(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    preset("tiny").save_pretrained(tmp_path)
+    shipped = load_tokenizer("tiny")
+    shipped.save_pretrained(tmp_path)
+    library = logging.getLogger("transformers")
+    library.addHandler(caplog.handler)
+    try:
+        loaded = load_tokenizer(str(tmp_path))
+    finally:
+        library.removeHandler(caplog.handler)
+    assert caplog.messages == []
+    assert tokenizer_hash(loaded) == tokenizer_hash(shipped)
+    assert loaded.special_tokens_map == shipped.special_tokens_map
+    assert loaded("a lesion", truncation=True, max_length=2)["input_ids"]
+    assert tokenizer_hash(loaded) == tokenizer_hash(shipped)
+    loaded.add_tokens(["zzz"])
+    assert tokenizer_hash(loaded) != tokenizer_hash(shipped)

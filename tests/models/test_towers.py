@@ -148,7 +148,8 @@ def test_a_frozen_tower_keeps_no_graph_and_a_trained_one_learns(tiny_model: PMCC
 
 def test_a_tower_computes_in_its_own_dtype(tiny_model: PMCCambrian) -> None:
     tower = VisionTower(tiny_model.config.tower_specs[0]).to(torch.bfloat16)
-    assert tower(torch.randn(1, 3, 84, 84)).dtype == torch.bfloat16
+    side = tower.spec.input_side_px
+    assert tower(torch.randn(1, 3, side, side)).dtype == torch.bfloat16
 
 
 def test_resize_is_bilinear_in_float32_without_antialiasing() -> None:
@@ -159,8 +160,10 @@ def test_resize_is_bilinear_in_float32_without_antialiasing() -> None:
 
 
 def test_pixels_of_another_size_are_refused(tiny_model: PMCCambrian) -> None:
-    with pytest.raises(ValueError, match=r"tower 'tiny-siglip'.*expected \(N, 3, 84, 84\)"):
-        tiny_model.towers[0](torch.zeros(1, 3, 64, 64))
+    spec = tiny_model.config.tower_specs[0]
+    expected = rf"tower '{spec.name}'.*expected \(N, 3, {spec.input_side_px}, "
+    with pytest.raises(ValueError, match=expected):
+        tiny_model.towers[0](torch.zeros(1, 3, 50, 50))
 
 
 @pytest.mark.parametrize(
