@@ -7,6 +7,7 @@ from typing import Literal
 from semihvision.core.batch import IMAGE_PLACEHOLDER, Example, Turn
 from semihvision.core.errors import InputError
 from semihvision.core.record import QA, Conversation, Record, Text, part_id, question_text
+from semihvision.core.splits import strictest_split
 
 Use = Literal["captions", "qa", "dialogues", "conversations"]
 """``dialogues``: all questions about the same images as turns of one sample, LLaVA's form, which
@@ -64,7 +65,7 @@ def examples_of(
     for record in records:
         for parts in _parts(record, uses):
             images = _images(record, parts[0])
-            split = _split(record, parts[0], images)
+            split = _split(record, parts[0])
             if split == "train" and _held_out(record.group_id, validation_fraction, seed):
                 split = "validation"
             yield Example(
@@ -83,19 +84,16 @@ def _images(record: Record, part: Part) -> tuple[str, ...]:
     return part.image_ids
 
 
-def _split(record: Record, part: Part, images: Sequence[str]) -> str:
-    """The owner's split of a part; a text goes with the questions about its images.
+def _split(record: Record, part: Part) -> str:
+    """The owner's split of a part; a text goes with the strictest split of its record's questions.
 
     So a caption of an image that the owner tests on is never trained on.
 
     Raises:
         InputError: A split name that is not known, which no loader would ever ask for.
     """
-    owners = record.split or "train"
-    if not isinstance(part, Text):
-        owners = part.split or owners
-    elif any(SPLITS.get(q.split) == "test" and set(q.image_ids) & set(images) for q in record.qa):
-        owners = "test"
+    owners = strictest_split(record) if isinstance(part, Text) else part.split or record.split
+    owners = owners or "train"
     if owners not in SPLITS:
         raise InputError(
             f"record {record.record_id!r}: split {owners!r}; expected one of {', '.join(SPLITS)}"
