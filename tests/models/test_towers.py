@@ -1,4 +1,7 @@
-"""Towers against the official tower classes (random weights, cambrian.md section 13)."""
+"""Towers against the official tower classes (small, random weights, cambrian.md section 13).
+
+All four families; the published weights of the 8B's towers are not at hand.
+"""
 
 import json
 import re
@@ -108,6 +111,54 @@ def clip_to_timm(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     for key in [key for key in renamed if ".q_proj." in key]:
         parts = [renamed.pop(key.replace("q_proj", f"{x}_proj")) for x in "qkv"]
         renamed[key.replace("self_attn.q_proj", "attn.qkv")] = torch.cat(parts)
+    return renamed
+
+
+def test_dinov2_is_the_official_one(official: Callable[..., Any]) -> None:
+    config, tensors = official("dinov2")
+    weights = dinov2_to_timm(weights_of(tensors))
+    spec = TowerSpec(
+        name="dinov2",
+        timm_model="vit_giant_patch14_dinov2",
+        timm_kwargs={
+            "img_size": 378,
+            "embed_dim": config["config"]["hidden_size"],
+            "depth": config["config"]["num_hidden_layers"],
+            "num_heads": config["config"]["num_attention_heads"],
+            "mlp_ratio": weights["blocks.0.mlp.fc1.bias"].numel() / 32,
+        },
+        input_side_px=378,
+        features="last",
+        grid_side=12,
+        dim=32,
+    )
+    check(spec, weights, tensors)
+
+
+def dinov2_to_timm(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """timm's names, with the position table resampled to 27x27 as the official environment does."""
+    own = dict(weights)
+    own.pop("embeddings.mask_token")
+    table = own.pop("embeddings.position_embeddings")
+    grid = table[:, 1:].reshape(1, 37, 37, -1).permute(0, 3, 1, 2)
+    scale = (27 + 0.1) / 37
+    small = F.interpolate(grid, scale_factor=(scale, scale), mode="bicubic", align_corners=False)
+    patches = small.permute(0, 2, 3, 1).flatten(1, 2)
+    renamed = {
+        "cls_token": own.pop("embeddings.cls_token"),
+        "pos_embed": torch.cat([table[:, :1], patches], dim=1),
+    }
+    for key, value in own.items():
+        key = key.replace("embeddings.patch_embeddings.projection", "patch_embed.proj")
+        key = re.sub(r"^encoder\.layer\.", "blocks.", key).replace("layernorm", "norm")
+        key = key.replace("attention.output.dense", "attn.proj")
+        key = re.sub(r"layer_scale(\d)\.lambda1", r"ls\1.gamma", key)
+        key = key.replace("mlp.weights_in", "mlp.fc1").replace("mlp.weights_out", "mlp.fc2")
+        renamed[key] = value
+    for key in [key for key in renamed if ".attention.query." in key]:
+        names = ("query", "key", "value")
+        parts = [renamed.pop(key.replace(".query.", f".{name}.")) for name in names]
+        renamed[key.replace("attention.attention.query", "attn.qkv")] = torch.cat(parts)
     return renamed
 
 
