@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from semihvision.core.batch import Batch, EncodedSample, TowerPixels, Turn
 from semihvision.core.errors import InputError
+from semihvision.core.files import write_text_atomically
 
 from .configuration import PMCCambrianConfig
 from .padding import kept_grid
@@ -73,7 +74,7 @@ class PMCCambrianProcessor:
             folder: Holds the model's ``config.json``, the tokenizer and the settings.
 
         Raises:
-            InputError: The settings are missing or not what was written.
+            InputError: Settings, configuration or tokenizer are missing or not what was written.
         """
         path = Path(folder) / SETTINGS_FILE
         try:
@@ -100,7 +101,7 @@ class PMCCambrianProcessor:
         self.tokenizer.save_pretrained(folder)
         settings = {"system_prompt": self.template.system_prompt, "max_length": self.max_length}
         text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-        (Path(folder) / SETTINGS_FILE).write_text(text, encoding="utf-8")
+        write_text_atomically(Path(folder) / SETTINGS_FILE, text)
 
     def prepare_image(self, image: Image) -> TowerPixels:
         """Pads, resizes and normalises one image for every tower.

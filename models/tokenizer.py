@@ -12,6 +12,8 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from semihvision.core.errors import InputError
+
 BEGIN_OF_TEXT = "<|begin_of_text|>"
 END_OF_TEXT = "<|end_of_text|>"
 PAD = "<|reserved_special_token_0|>"
@@ -69,6 +71,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         name: ``tiny`` for the shipped one, else a hub name or a local folder.
 
     Raises:
+        InputError: A folder without a usable ``tokenizer.json``.
         ValueError: The tokenizer lacks a special token that the chat template needs.
     """
     if name == "tiny":
@@ -79,9 +82,8 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
             pad_token=PAD,
             clean_up_tokenization_spaces=False,
         )
-    elif (Path(name) / "tokenizer.json").is_file():
-        # The automatic class would first ask the model's configuration, which it does not know.
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(name)
+    elif Path(name).is_dir():
+        tokenizer = _load_folder(Path(name))
     else:
         tokenizer = AutoTokenizer.from_pretrained(name)
     vocabulary = tokenizer.get_vocab()
@@ -92,6 +94,20 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
             f"tokenizer {name!r} lacks {', '.join(missing)}; expected one with Llama-3's special "
             "tokens"
         )
+    return tokenizer
+
+
+def _load_folder(folder: Path) -> PreTrainedTokenizerBase:
+    """The fast class at once: the automatic one would first ask the model's configuration."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise InputError(f"{folder}: no tokenizer.json; expected a fast tokenizer's folder")
+    try:
+        tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast.from_pretrained(folder)
+    except Exception as error:  # the tokenizers library raises nothing more special
+        raise InputError(
+            f"{path}: the tokenizer cannot be loaded ({type(error).__name__}: {error})"
+        ) from error
     return tokenizer
 
 

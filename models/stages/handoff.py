@@ -8,6 +8,7 @@ from models.configuration import PMCCambrianConfig
 from models.tokenizer import load_tokenizer, tokenizer_hash
 from semihvision.core.errors import InputError
 from semihvision.core.files import write_text_atomically
+from semihvision.core.json_files import read_json
 
 LINEAGE_FILE = "lineage.json"
 """Beside the weights: the stages a model went through, first to last."""
@@ -77,12 +78,10 @@ def _differences(found: Any, wanted: Any, name: str = "") -> list[str]:
 
 
 def _tokenizer_differences(folder: Path, wanted: str) -> list[str]:
-    if not (folder / "tokenizer.json").is_file():
-        return ["no tokenizer.json"]
     try:
         found = tokenizer_hash(load_tokenizer(str(folder)))
-    except Exception as error:  # the tokenizers library raises bare Exception on damaged files
-        return [f"a tokenizer that cannot be read ({error})"]
+    except ValueError as error:
+        return [f"an unusable tokenizer ({error})"]
     expected = tokenizer_hash(load_tokenizer(wanted))
     if found == expected:
         return []
@@ -90,10 +89,17 @@ def _tokenizer_differences(folder: Path, wanted: str) -> list[str]:
 
 
 def read_lineage(folder: Path | None) -> list[dict[str, Any]]:
-    """The stages a model went through; empty for a preset that was never trained."""
+    """The stages a model went through; empty for a preset that was never trained.
+
+    Raises:
+        InputError: The file is not what `write_lineage` wrote.
+    """
     if folder is None or not (folder / LINEAGE_FILE).is_file():
         return []
-    entries: list[dict[str, Any]] = json.loads((folder / LINEAGE_FILE).read_text("utf-8"))
+    path = folder / LINEAGE_FILE
+    entries = read_json(path)
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InputError(f"{path}: expected a list of objects, one per stage")
     return entries
 
 

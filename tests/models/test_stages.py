@@ -165,11 +165,18 @@ def test_a_foreign_tokenizer_is_refused_beside_every_other_difference(model_fold
     with pytest.raises(InputError, match=r"sampler_stride 7, not \d; another tokenizer"):
         check_handoff(model_folder, wanted=preset("tiny"))
     path.write_text("{", encoding="utf-8")
-    with pytest.raises(InputError, match="a tokenizer that cannot be read"):
+    with pytest.raises(InputError, match="the tokenizer cannot be loaded"):
         check_handoff(model_folder, wanted=preset("tiny"))
     path.unlink()
     with pytest.raises(InputError, match=r"no tokenizer\.json"):
         check_handoff(model_folder, wanted=preset("tiny"))
+
+
+@pytest.mark.parametrize("text", ["{", '{"stage": "x"}', '["x"]'])
+def test_a_damaged_lineage_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / LINEAGE_FILE).write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"lineage\.json"):
+        read_lineage(tmp_path)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from models.tokenizer import (
     tokenizer_hash,
     train_tiny_tokenizer,
 )
+from semihvision.core.errors import InputError
 
 
 def test_training_again_gives_the_shipped_file() -> None:
@@ -88,3 +89,11 @@ def test_a_saved_one_loads_quietly_and_has_the_same_hash(
     assert tokenizer_hash(loaded) == tokenizer_hash(shipped)
     loaded.add_tokens(["zzz"])
     assert tokenizer_hash(loaded) != tokenizer_hash(shipped)
+
+
+def test_an_unusable_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no tokenizer\.json"):
+        load_tokenizer(str(tmp_path))
+    (tmp_path / "tokenizer.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"tokenizer\.json: the tokenizer cannot be loaded"):
+        load_tokenizer(str(tmp_path))
