@@ -127,14 +127,17 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
             loaded: Any = super().from_pretrained(folder, *args, **kwargs)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise InputError(
-                f"{folder}: the model cannot be loaded ({type(error).__name__}: {error}); expected "
-                "a model folder as `semihvision fit` writes it, complete and unchanged"
+                f"{folder}: this model folder cannot be loaded ({type(error).__name__}: {error}); "
+                "expected one as `semihvision fit` writes it, complete and unchanged"
             ) from error
         model, info = loaded
         kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
         wrong = {kind: sorted(map(str, info[kind])) for kind in kinds if info[kind]}
         if wrong:
-            raise InputError(f"{folder}: the weights do not fit the configuration: {wrong}")
+            raise InputError(
+                f"{folder}: this model folder cannot be loaded (its weights do not fit its "
+                f"configuration: {wrong})"
+            )
         # Loading replaces parameters by new ones that require gradients.
         model.towers.requires_grad_(False)
         return loaded if wants_info else model

@@ -101,7 +101,10 @@ def _load_folder(folder: Path) -> PreTrainedTokenizerBase:
     """The fast class at once: the automatic one would first ask the model's configuration."""
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise InputError(f"{folder}: no tokenizer.json; expected a fast tokenizer's folder")
+        raise InputError(
+            f"{folder}: the tokenizer cannot be loaded (no tokenizer.json); expected the folder of "
+            "a fast tokenizer"
+        )
     try:
         tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast.from_pretrained(folder)
     except Exception as error:  # the tokenizers library raises nothing more special

@@ -387,19 +387,42 @@ def test_a_row_continued_behind_its_padding_is_left_out(check: Check) -> None:
 
 
 def test_what_the_file_lacks_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tensors = golden_tensors(CONFIG)
-    absent = ("inputs.labels", "inputs.attention_mask", "outputs.greedy_ids", "outputs.loss")
+    tensors = golden_tensors(CONFIG, ROWS[:1], SIZES[:1])
+    for name in ("inputs.labels", "inputs.attention_mask", "outputs.greedy_ids", "outputs.loss"):
+        del tensors[name]
     path = tmp_path / "less.safetensors"
-    rest = {name: value for name, value in tensors.items() if name not in absent}
-    # Without a mask the rows' own padding counts as text.
-    rest |= {name: value[:1].clone() for name, value in rest.items() if not name.startswith("w")}
-    save_file(rest, path, metadata={"config": json.dumps(CONFIG)})
-    assert convert.run(["verify", str(path), "--json"]) == EXIT_CHECK_FAILED
-    document = json.loads(capsys.readouterr().out)
-    assert document["not_compared"] == {
+    save_file(tensors, path, metadata={"config": json.dumps(CONFIG)})
+    assert convert.run(["verify", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["not_compared"] == {
         "loss": "the file does not hold it",
         "greedy_ids": "the file does not hold it",
         "expanded_labels": "inputs.labels is absent",
+    }
+    tensors["outputs.logits"] = tensors["outputs.logits"][:, 1:].contiguous()
+    save_file(tensors, path, metadata={"config": json.dumps(CONFIG)})
+    assert convert.run(["verify", str(path), "--json"]) == EXIT_CHECK_FAILED
+    document = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    largest = {output["output"]: output["largest"] for output in document["outputs"]}
+    assert largest["logits"] is None
+    assert convert.run(["verify", str(path)]) == EXIT_CHECK_FAILED
+    assert "Not compared" in capsys.readouterr().out
+
+
+def test_padding_on_the_left_leaves_out_the_rows_that_official_samplers_spoil(
+    check: Check,
+) -> None:
+    config = CONFIG | {"tokenizer_padding_side": "left"}
+    tensors = golden_tensors(config)
+    padded = (~tensors["outputs.expanded_attention_mask"][:, 0]).nonzero()[:, 0].tolist()
+    assert padded
+    tensors["outputs.logits"][padded] += 1
+    parity = check(config, tensors)
+    assert parity.passed, parity.differences
+    listed = ", ".join(map(str, padded))
+    assert parity.left_out.keys() == {
+        f"logits of rows {listed}",
+        "loss",
+        f"greedy_ids of rows {listed}",
     }
 
 

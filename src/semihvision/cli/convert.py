@@ -1,5 +1,6 @@
 """`semihvision convert verify`: this model against outputs of the official Cambrian-1 code."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -38,7 +39,11 @@ def verify(argv: list[str]) -> int:
                 "golden": str(arguments.golden),
                 "tolerance": TOLERANCE,
                 "passed": parity.passed,
-                "outputs": [asdict(difference) for difference in parity.differences],
+                "outputs": [
+                    # JSON has no infinity (shapes differ) and no NaN.
+                    asdict(d) | {"largest": d.largest if math.isfinite(d.largest) else None}
+                    for d in parity.differences
+                ],
                 "not_compared": parity.left_out,
             }
         )
