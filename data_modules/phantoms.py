@@ -21,7 +21,7 @@ SIDES = ("left", "right")
 SIZES = ("small", "large")
 NUMBERS = (1, 2, 3)
 
-_RADIUS = {"small": (0.028, 0.035), "large": (0.057, 0.065)}
+_RADIUS = {"small": (0.034, 0.04), "large": (0.07, 0.078)}
 """Range of lesion radii as fractions of the image: the two sizes never overlap."""
 _GAP = 0.03
 """Least distance between the edges of two lesions, as a fraction of the image."""
