@@ -53,9 +53,10 @@ def write_twin(root: Path, *, cases: int, seed: int) -> None:
     """Writes phantoms with questions in the owners' layout.
 
     A quarter of the phantoms, at most `MOST_TEST_PHANTOMS`, are test images; none of them occurs
-    in training (unlike the real set). Each phantom has five questions: organ, side, size, number, presence in one half of the
-    organ. Answers are balanced for every wording in both splits, exactly if each split holds a
-    multiple of 60 phantoms, so that a model that sees only the question is at chance.
+    in training (unlike the real set). Each phantom has five questions: organ, side, size, number,
+    presence in one half of the organ. Answers are balanced for every wording in both splits,
+    exactly if each split holds a multiple of 60 phantoms, so that a model that sees only the
+    question is at chance.
 
     Args:
         root: Folder to write to.
