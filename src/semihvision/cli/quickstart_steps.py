@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from semihvision.annotation.draft import Producer
     from semihvision.llm.client import LLMClient
 
-CASES = {"deeplesion": 96, "eurorad": 32, "mimic_cxr": 48, "folder": 12, "vqa_rad": 1600, "jama": 8}
+CASES = {"deeplesion": 24, "eurorad": 12, "mimic_cxr": 16, "folder": 8, "vqa_rad": 2400, "jama": 8}
 """Cases drawn of each twin; those of `vqa_rad` are phantoms with about four questions each."""
 
 ANNOTATED = ("deeplesion", "eurorad", "mimic_cxr", "folder")
