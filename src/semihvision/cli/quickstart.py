@@ -154,7 +154,7 @@ def _print_summary(document: dict[str, Any]) -> None:
         (f"stage {name[-1]}", f"{v['first']:.2f}", f"{v['last']:.2f}")
         for name, v in document["loss"].items()
     ]
-    print_table("Training loss (first and last tenth)", ("stage", "first", "last"), loss)
+    print_table("Training loss (first and last quarter)", ("stage", "first", "last"), loss)
     trained, untrained = document["trained"], document["untrained"]
     rows = [("untrained model", untrained["vqa"]["normal"])]
     rows += [(f"trained model, {c} images", value) for c, value in trained["vqa"].items()]
