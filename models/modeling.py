@@ -22,12 +22,14 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from semihvision.core.errors import InputError
 
 from .configuration import PMCCambrianConfig
-from .connector import Connector, SamplerLayer, Windows, make_windows, projector
+from .connector import Connector, projector
 from .fusion import plan_layout
 from .generation import FusedGenerationMixin
 from .losses import next_token_loss, trained_loss
 from .samplers import SAMPLER_INPUTS, SamplerInputs, attach_samplers, check_all_ran
+from .sva import SamplerLayer
 from .towers import VisionTower
+from .windows import Windows, make_windows
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from .connector import SamplerLayer, Windows
+from .sva import SamplerLayer
+from .windows import Windows
 
 SAMPLER_INPUTS = "sampler_inputs"
 """Keyword argument of the decoder's forward that carries the `SamplerInputs`."""

@@ -7,15 +7,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.connector import (
-    Connector,
-    SamplerLayer,
-    Windows,
-    cut_windows,
-    grid_mask,
-    make_windows,
-)
+from models.connector import Connector
 from models.padding import padding_border
+from models.sva import SamplerLayer
+from models.windows import Windows, cut_windows, grid_mask, make_windows
 
 
 @pytest.mark.parametrize(("side", "query_side"), [(4, 4), (8, 4), (6, 2)])
