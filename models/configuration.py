@@ -15,8 +15,11 @@ from semihvision.core.errors import InputError
 from semihvision.core.json_files import read_json
 
 FeatureRule = Literal["last", "second_last", "stages"]
+PositionRule = Literal["scale_factor", "size", "antialias"]
 
 FEATURE_RULES: tuple[FeatureRule, ...] = ("last", "second_last", "stages")
+POSITION_RULES: tuple[PositionRule, ...] = ("scale_factor", "size", "antialias")
+TOWER_DTYPES = ("float32", "bfloat16", "float16")
 INTERPOLATIONS = ("bicubic", "bilinear")
 NUM_HEADS = 16
 """Heads of every SVA layer, whatever its width (cambrian.md section 6)."""
@@ -30,6 +33,12 @@ class TowerSpec:
         name: Name in tables and messages.
         timm_model: timm model name; ``None`` for a tower that exists only as precomputed features.
         timm_kwargs: Arguments of ``timm.create_model`` besides name, weights and classes.
+        weights: timm's hub name of the published weights; ``None`` where there are none.
+            `models.tower_weights` loads them; building a tower never does.
+        position_rule: How a position table is resampled that was trained at another input size
+            (`models.position_tables`); ``None`` refuses weights with such a table.
+        dtype: Dtype in which the tower keeps its weights and computes, whatever the model around
+            it is cast to; ``None`` follows the model.
         input_side_px: Side of the square input in pixels.
         features: ``last``: normalised output tokens; ``second_last``: output of the last block but
             one, not normalised; ``stages``: every stage of a convolutional network (and its stem
@@ -45,6 +54,9 @@ class TowerSpec:
     name: str
     timm_model: str | None = None
     timm_kwargs: dict[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    position_rule: PositionRule | None = None
+    dtype: str | None = None
     input_side_px: int = 224
     features: FeatureRule = "last"
     grid_side: int
@@ -58,11 +70,14 @@ class TowerSpec:
         # JSON knows lists only; a spec read back must equal the one written.
         for name in ("image_mean", "image_std", "padding_colour"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.features not in FEATURE_RULES:
-            raise ValueError(self._message("features", self.features, f"one of {FEATURE_RULES}"))
-        if self.interpolation not in INTERPOLATIONS:
-            expected = f"one of {INTERPOLATIONS}"
-            raise ValueError(self._message("interpolation", self.interpolation, expected))
+        for name, known in [
+            ("features", FEATURE_RULES),
+            ("interpolation", INTERPOLATIONS),
+            ("position_rule", (None, *POSITION_RULES)),
+            ("dtype", (None, *TOWER_DTYPES)),
+        ]:
+            if getattr(self, name) not in known:
+                raise ValueError(self._message(name, getattr(self, name), f"one of {known}"))
         for name in ("input_side_px", "grid_side", "dim"):
             if getattr(self, name) < 1:
                 raise ValueError(self._message(name, getattr(self, name), "at least 1"))
@@ -153,6 +168,8 @@ class PMCCambrianConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
                 f"{path}: model_type is {kind!r}; expected {cls.model_type!r}, a model folder as "
                 "`semihvision fit` writes it"
             )
+        # The code beside the weights belongs to that folder, not to those made from this one.
+        fields.pop("auto_map", None)
         try:
             return cls.from_dict(fields)
         except (ValueError, TypeError, KeyError) as error:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, Protocol, TypedDict
 
-from semihvision.core.record import ImageRef
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a model folder for others holds this module and needs no pydantic
     from PIL.Image import Image
     from torch import Tensor
+
+    from semihvision.core.record import ImageRef
 
 IGNORE_INDEX = -100
 """Label of a token that is not trained (PyTorch's and LLaVA's value)."""
@@ -50,7 +50,7 @@ class Example:
     source: str
     split: str
     turns: tuple[Turn, ...]
-    images: tuple[ImageRef, ...]
+    images: "tuple[ImageRef, ...]"
 
 
 class TowerPixels(NamedTuple):
