@@ -124,7 +124,8 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
         """
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs["output_loading_info"] = True
-        kwargs.setdefault("config", PMCCambrianConfig.from_folder(folder))
+        if "config" not in kwargs:  # the automatic classes bring it, also from a hub
+            kwargs["config"] = PMCCambrianConfig.from_folder(folder)
         try:
             loaded: Any = super().from_pretrained(folder, *args, **kwargs)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
