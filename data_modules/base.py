@@ -109,6 +109,7 @@ class RecordDataModule(L.LightningDataModule):
         self.validation_fraction = validation_fraction
         self.seed = seed
         self.refused = RefusalLog()
+        self.shortened = 0
         self._prepared: dict[tuple[str, str, int | None], TowerPixels] | None = (
             {} if cache_images else None
         )
@@ -178,16 +179,18 @@ class RecordDataModule(L.LightningDataModule):
                     raise InputError(f"{image.path}: no such image", kind="missing_image")
             if self.processor is not None:
                 sizes = [(image.width, image.height) for image in example.images]
-                self.processor.check(example.example_id, example.turns, sizes)
+                fit = self.processor.check(example.example_id, example.turns, sizes)
+                self.shortened += fit.shortened
         except InputError as error:
             self.refused.add(example.example_id, reason=str(error), kind=error.kind)
             return False
         return True
 
     def summary(self) -> dict[str, int]:
-        """Counts by split and of refused items, for logs and the tracker."""
+        """Counts by split, of refused items and of shortened samples, for logs and the tracker."""
         counts = Counter({f"samples/{name}": len(items) for name, items in self._examples.items()})
         counts["refused"] = len(self.refused.items)
+        counts["shortened"] = self.shortened
         return dict(counts)
 
     def _loader(self, split: str, *, shuffle: bool, prompts_only: bool = False) -> "Loader":

@@ -9,7 +9,7 @@ from PIL import Image
 
 import data_modules
 from data_modules import SemiHVisionDataModule
-from semihvision.core.batch import Batch, EncodedSample, TowerPixels, Turn
+from semihvision.core.batch import Batch, EncodedSample, SampleFit, TowerPixels, Turn
 from semihvision.core.errors import InputError
 from semihvision.core.images import probe_image
 from semihvision.core.parquet import write_records
@@ -40,10 +40,11 @@ class CountingProcessor:
 
     def check(
         self, example_id: str, turns: Sequence[Turn], sizes_wh: Sequence[tuple[int, int]]
-    ) -> None:
+    ) -> SampleFit:
         assert sizes_wh == [(8, 6)]
         if len(turns[0].text) > self.max_length:
             raise InputError(f"sample {example_id}: too long")
+        return SampleFit(length=len(turns[0].text), shortened=len(turns[1].text) > 3)
 
     def collate(self, samples: Sequence[EncodedSample]) -> Batch:
         return Batch(

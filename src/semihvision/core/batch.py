@@ -76,8 +76,24 @@ class EncodedSample(TypedDict):
     images: list[TowerPixels]
 
 
+Segment = Sequence[EncodedSample]
+"""Samples packed together: one alone, or several that share their images (`Processor.pack`)."""
+
+
+class SampleFit(NamedTuple):
+    """How a sample fits the longest allowed sequence."""
+
+    length: int
+    """Tokens with its images expanded, after shortening."""
+    shortened: bool
+    """Whether turns or the end of an answer were left out."""
+
+
 class Batch(TypedDict):
-    """Several samples, padded on the right. Images follow the placeholders in row-major order."""
+    """Samples in rows, padded on the right. Images follow the placeholders in row-major order.
+
+    Without `segment_ids` every row is one sample.
+    """
 
     example_ids: list[str]
     input_ids: "Tensor"
@@ -90,6 +106,14 @@ class Batch(TypedDict):
     """T tensors (N, 3, R_t, R_t); empty list when the batch holds no image."""
     image_sizes_wh: "Tensor"
     """(N, 2) int64, original width and height in pixels."""
+    segment_ids: NotRequired["Tensor"]
+    """(B, L) int64, number of the packed segment in its row; -1 on padding."""
+    branch_ids: NotRequired["Tensor"]
+    """(B, L) int64, 0 on what all samples of a segment share, else number of the sample in it."""
+    image_layout: NotRequired[Literal["unpadded", "fixed"]]
+    """How images are expanded; absent for ``unpadded``."""
+    row_length: NotRequired[int]
+    """Tokens of every row once its images are expanded; absent for those of the longest."""
 
 
 class Processor(Protocol):
@@ -113,12 +137,16 @@ class Processor(Protocol):
 
     def check(
         self, example_id: str, turns: Sequence[Turn], sizes_wh: Sequence[tuple[int, int]]
-    ) -> None:
-        """Raises `InputError` if `encode` would, from the image sizes alone (e.g. too long)."""
+    ) -> SampleFit:
+        """Says how `encode` would take a sample, and raises what it would, from image sizes."""
         ...
 
     def collate(self, samples: Sequence[EncodedSample]) -> Batch:
         """Pads samples on the right to one batch."""
+        ...
+
+    def pack(self, rows: Sequence[Sequence[Segment]], row_length: int | None = None) -> Batch:
+        """Packs several samples into each row."""
         ...
 
     def decode(self, token_ids: Sequence[int]) -> str:
