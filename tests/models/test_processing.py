@@ -1,14 +1,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from models.modeling import PMCCambrian
-from models.preprocessing import pad_to_square
-from models.presets import preset
 from models.processing import PMCCambrianProcessor
 from models.template import IMAGE_PLACEHOLDER as TEMPLATE_PLACEHOLDER
 from semihvision.core.batch import IMAGE_PLACEHOLDER, IMAGE_TOKEN_ID, Turn
@@ -190,64 +187,17 @@ def test_decode_drops_special_tokens_and_outer_blanks(
     assert tiny_processor.decode([*trained, 2, 2]) == "a lung"
 
 
-@pytest.mark.parametrize(("width", "height"), [(7, 4), (4, 7), (6, 6), (5, 4)])
-def test_padding_centres_and_gives_the_odd_pixel_to_the_end(
-    picture: Picture, width: int, height: int
-) -> None:
-    image = picture(width, height)
-    square = np.asarray(pad_to_square(image, (1, 2, 3)))
-    side = max(width, height)
-    assert square.shape == (side, side, 3)
-    top, left = (side - height) // 2, (side - width) // 2
-    inside = square[top : top + height, left : left + width]
-    assert np.array_equal(inside, np.asarray(image))
-    outside = np.ones((side, side), dtype=bool)
-    outside[top : top + height, left : left + width] = False
-    assert (square[outside] == (1, 2, 3)).all()
-
-
-def test_pixels_are_the_published_steps_per_tower(
-    tiny_processor: PMCCambrianProcessor, picture: Picture
-) -> None:
-    image = picture(50, 31)
-    prepared = tiny_processor.prepare_image(image)
-    assert prepared.size_wh == (50, 31)
-    for spec, pixels in zip(preset("tiny").tower_specs, prepared.pixels, strict=True):
-        canvas = Image.new("RGB", (50, 50), spec.padding_colour)
-        canvas.paste(image, (0, 9))
-        side = spec.input_side_px
-        resized = np.asarray(canvas.resize((side, side)), dtype=np.float64) / 255
-        expected = (resized - spec.image_mean) / spec.image_std
-        assert pixels.dtype == torch.float32
-        np.testing.assert_allclose(pixels.numpy(), expected.transpose(2, 0, 1), atol=1e-5)
-
-
-def test_grey_images_become_rgb_and_deep_ones_are_refused(
-    tiny_processor: PMCCambrianProcessor,
-) -> None:
-    grey = tiny_processor.prepare_image(Image.new("L", (8, 8), 100))
-    sides = [spec.input_side_px for spec in tiny_processor.config.tower_specs]
-    assert [tensor.shape for tensor in grey.pixels] == [(3, side, side) for side in sides]
-    with pytest.raises(InputError, match=r"mode 'I;16'.*apply a window"):
-        tiny_processor.prepare_image(Image.new("I;16", (8, 8)))
-
-
-def test_an_image_that_would_leave_no_token_is_refused(
-    tiny_processor: PMCCambrianProcessor, picture: Picture
-) -> None:
-    with pytest.raises(InputError, match="90x10 pixels covers no cell of the 6x6"):
-        tiny_processor.prepare_image(picture(90, 10))
-
-
 def test_a_saved_processor_comes_back(tiny_model: PMCCambrian, tmp_path: Path) -> None:
-    processor = PMCCambrianProcessor.from_preset("tiny", system_prompt="Be brief.", max_length=99)
+    processor = PMCCambrianProcessor.from_preset(
+        "tiny", system_prompt="Be brief.", max_length=99, preprocessing="fast"
+    )
     tiny_model.config.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     loaded = PMCCambrianProcessor.from_pretrained(tmp_path)
     turns = [Turn("human", "Is there a lesion?"), Turn("gpt", "yes")]
     one, other = (p.encode("r#1", turns, []) for p in (processor, loaded))
     assert one["input_ids"].tolist() == other["input_ids"].tolist()
-    assert loaded.max_length == 99
+    assert (loaded.max_length, loaded.preprocessing) == (99, "fast")
     (tmp_path / "processing.json").write_text("{}")
     with pytest.raises(InputError, match=r"processing\.json: KeyError"):
         PMCCambrianProcessor.from_pretrained(tmp_path)
