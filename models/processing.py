@@ -1,7 +1,7 @@
 """What a sample looks like to PMC-Cambrian: the `Processor` of training, evaluation and chat."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,9 @@ class PMCCambrianProcessor:
         template: Style of the conversation template, see `models.template`.
         too_long: What becomes of a longer training sample, see `models.fitting`; prompts are never
             shortened. Not part of the prompt format, so model folders do not hold it.
-        official: What the prompt of an official checkpoint must be; ``None`` for own weights. The
-            first image of every sample is checked to stand where it says.
+        official: What the prompt of an official checkpoint must be, or its fields as a mapping;
+            ``None`` for own weights. The first image of every sample is checked to stand where it
+            says.
         preprocessing: ``reference``, bit-equal to the published steps, or ``fast``, at most 2 of
             255 grey levels off; see `models.preprocessing`.
         image_layout: ``unpadded``: an image takes the tokens it covers; ``fixed``: always S·(S+1),
@@ -61,7 +62,7 @@ class PMCCambrianProcessor:
         max_length: int | None = None,
         template: TemplateStyle = "cambrian",
         too_long: TooLong = "refuse",
-        official: OfficialPrompt | None = None,
+        official: OfficialPrompt | Mapping[str, Any] | None = None,
         preprocessing: Preprocessing = "reference",
         image_layout: ImageLayout = "unpadded",
     ) -> None:
@@ -71,7 +72,7 @@ class PMCCambrianProcessor:
         self.max_length = config.max_sequence_length if max_length is None else max_length
         self.tokenizer = tokenizer or load_tokenizer(config.tokenizer)
         self.too_long: TooLong = too_long
-        self.official = official
+        self.official = OfficialPrompt(**official) if isinstance(official, Mapping) else official
         try:
             self.template = ConversationTemplate(
                 self.tokenizer,
@@ -115,7 +116,7 @@ class PMCCambrianProcessor:
                 or the prompt is not that of the official checkpoint that the weights come from.
         """
         settings = read_settings(folder)
-        if settings.pop("other_prompt") or other_prompt:
+        if other_prompt:
             settings["official"] = None
         if system_prompt is not None:
             settings["system_prompt"] = system_prompt
@@ -124,9 +125,17 @@ class PMCCambrianProcessor:
             tokenizer=load_tokenizer(str(folder)),
             **settings,
         )
-        if made.official is not None:
-            made.official.check(made.template)
+        made.check_official()
         return made
+
+    def check_official(self) -> None:
+        """Checks system text, template and tokenizer against the official checkpoint's, if any.
+
+        Raises:
+            InputError: They are others.
+        """
+        if self.official is not None:
+            self.official.check(self.template)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes tokenizer and settings into a model folder.
@@ -374,7 +383,7 @@ class PMCCambrianProcessor:
 
 
 def read_settings(folder: str | Path) -> dict[str, Any]:
-    """The processor's settings in a model folder, as arguments of the class and ``other_prompt``.
+    """The processor's settings in a model folder, as arguments of the class.
 
     Folders from before a setting existed have its default.
 
@@ -395,10 +404,21 @@ def read_settings(folder: str | Path) -> dict[str, Any]:
             # Folders written before there was a choice were trained on the reference path.
             "preprocessing": settings.get("preprocessing", "reference"),
             "official": None if official is None else OfficialPrompt(**official),
-            "other_prompt": settings.get("other_prompt", False) is True,
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: {type(error).__name__} while reading the processor's settings; expected "
             "a model folder as training writes it"
         ) from None
+
+
+def official_prompt_of(folder: str | Path | None) -> OfficialPrompt | None:
+    """What a model folder says of the prompt of the official checkpoint it was made from, if any.
+
+    Args:
+        folder: The model folder; ``None`` for no folder.
+
+    Raises:
+        InputError: As in `read_settings`.
+    """
+    return None if folder is None else read_settings(folder)["official"]

@@ -13,11 +13,15 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from transformers import get_cosine_schedule_with_warmup
 
+from models.fitting import TooLong
 from models.modeling import PMCCambrian
+from models.official_prompt import read_system_prompt
 from models.parts import PARTS, part_of
 from models.presets import preset as preset_config
-from models.processing import PMCCambrianProcessor
+from models.processing import PMCCambrianProcessor, official_prompt_of
 from models.stages.handoff import check_handoff, read_lineage, write_lineage
+from models.template import TemplateStyle
+from models.tower_weights import TowerWeights, check_tower_sources, load_tower_weights
 from semihvision.core.batch import Batch
 from semihvision.core.errors import InputError
 from semihvision.core.hashing import hash_path
@@ -34,6 +38,8 @@ class Stage(L.LightningModule):
         preset: Name of the model's sizes, ``tiny`` or ``8b``.
         init_from: Model folder of the stage before; empty starts from the preset with random
             weights. Refused if its towers or tokenizer differ from the preset's.
+        tower_weights: Published weights by tower name: a local file or timm's hub name. Needed for
+            every tower that has such weights and does not come with ``init_from``.
         train_parts: Parts to train instead of the stage's own (names: `models.parts.PARTS`). For
             models without pre-trained parts, such as ``tiny``.
         learning_rate: Peak rate of the trained parts.
@@ -43,6 +49,12 @@ class Stage(L.LightningModule):
         weight_decay: AdamW's decay.
         adam_beta2: AdamW's decay of squared gradients; shorter runs want a smaller one.
         system_prompt: System turn of every conversation; empty for none.
+        system_prompt_file: UTF-8 file with that text, in place of ``system_prompt``.
+        template: Style of the conversation template, ``cambrian`` or ``meta``.
+        other_prompt: Train weights of an official checkpoint with another prompt than theirs, which
+            is an error otherwise.
+        too_long: ``refuse`` a longer sample, or ``shorten`` it by turns and the end of an answer
+            (`models.fitting`); questions of `predict` are never shortened.
         max_length: Longest sample in tokens, images expanded.
         max_new_tokens: Longest generated answer in `predict_step`.
     """
@@ -54,6 +66,7 @@ class Stage(L.LightningModule):
         *,
         preset: str = "tiny",
         init_from: str = "",
+        tower_weights: dict[str, str] | None = None,
         train_parts: list[str] | None = None,
         learning_rate: float = 1e-4,
         sampler_learning_rate: float | None = None,
@@ -62,6 +75,10 @@ class Stage(L.LightningModule):
         weight_decay: float = 0.0,
         adam_beta2: float = 0.999,
         system_prompt: str = "",
+        system_prompt_file: str = "",
+        template: TemplateStyle = "cambrian",
+        other_prompt: bool = False,
+        too_long: TooLong = "refuse",
         max_length: int = 2048,
         max_new_tokens: int = 64,
     ) -> None:
@@ -80,11 +97,23 @@ class Stage(L.LightningModule):
         self.weight_decay = weight_decay
         self.adam_beta2 = adam_beta2
         self.max_new_tokens = max_new_tokens
-        if self.init_from is not None:
-            check_handoff(self.init_from, wanted=preset_config(preset))
-        self.processor = PMCCambrianProcessor.from_preset(
-            preset, system_prompt=system_prompt, max_length=max_length
+        wanted = preset_config(preset)
+        self.tower_weights = tower_weights or {}
+        self.loaded_towers: dict[str, TowerWeights] = {}
+        check_tower_sources(
+            wanted.tower_specs, self.tower_weights, taken_over=self.init_from is not None
         )
+        if self.init_from is not None:
+            check_handoff(self.init_from, wanted=wanted)
+        self.processor = PMCCambrianProcessor.from_preset(
+            preset,
+            system_prompt=_system_text(system_prompt, system_prompt_file),
+            template=template,
+            max_length=max_length,
+            too_long=too_long,
+            official=None if other_prompt else official_prompt_of(self.init_from),
+        )
+        self.processor.check_official()
         self.model: PMCCambrian | None = None
 
     def configure_model(self) -> None:
@@ -97,8 +126,21 @@ class Stage(L.LightningModule):
             self.model = PMCCambrian.from_pretrained(self.init_from)
             # transformers hands models over in evaluation mode.
             self.model.train()
+        self._prepare_towers(self.model)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(part_of(name) in self.train_parts)
+
+    def _prepare_towers(self, model: PMCCambrian) -> None:
+        """Loads the towers' published weights; a trained tower gets a float32 copy of its own."""
+        trained = "towers" in self.train_parts
+        # Frozen batch norms, where a tower has some, keep their published statistics.
+        model.towers.train(trained)
+        for tower in model.towers:
+            if trained and tower.backbone is not None:
+                tower.backbone.float()
+            source = self.tower_weights.get(tower.spec.name)
+            if source is not None:
+                self.loaded_towers[tower.spec.name] = load_tower_weights(tower, source)
 
     @property
     def network(self) -> PMCCambrian:
@@ -197,7 +239,18 @@ class Stage(L.LightningModule):
         entry = {"stage": type(self).__name__, "preset": self.preset, **facts}
         if self.init_from is not None:
             entry["init_from_hash"] = hash_path(self.init_from)
+        if self.loaded_towers:
+            entry["tower_weights"] = {
+                name: {"source": weights.source, "sha256": weights.sha256}
+                for name, weights in self.loaded_towers.items()
+            }
         write_lineage(partial, [*read_lineage(self.init_from), entry])
         # The folder is swapped when complete, so that a kill leaves the older one or the newer.
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
+
+
+def _system_text(text: str, file: str) -> str:
+    if text and file:
+        raise InputError("system_prompt and system_prompt_file are both given; expected one")
+    return read_system_prompt(file) if file else text
