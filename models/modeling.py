@@ -11,7 +11,7 @@ in `generate` alike (the official `forward` skips the samplers unless a `generat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -21,32 +21,30 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from semihvision.core.errors import InputError
 
+from .attention_masks import decoder_mask, expand_segments
 from .configuration import PMCCambrianConfig
 from .connector import Connector, projector
-from .fusion import plan_layout
+from .fusion import ImageLayout, PaddingSide, plan_layout
 from .generation import FusedGenerationMixin
-from .losses import next_token_loss, trained_loss
+from .inputs import FusedInputs, check_one_per_tower, embed_text
+from .losses import LossKind, count_trained_tokens, loss_from_hidden, loss_from_logits
 from .samplers import SAMPLER_INPUTS, SamplerInputs, attach_samplers, check_all_ran
 from .sva import SamplerLayer
 from .towers import VisionTower
 from .windows import Windows, make_windows
 
 
-@dataclass(frozen=True)
-class FusedInputs:
-    """A batch as the language model reads it.
+@dataclass
+class PMCCambrianOutput(CausalLMOutputWithPast):
+    """Loss and logits.
 
     Attributes:
-        inputs_embeds: (B, L', H), zero on padding.
-        attention_mask: (B, L') bool; ``None`` where every position counts.
-        labels: (B, L') int64, or ``None`` where none were given.
-        sampler_inputs: What the samplers read; ``None`` where the batch holds no image.
+        loss_sum: Cross-entropy summed over the trained tokens; with labels only.
+        num_trained_tokens: Scalar int64, how many these are.
     """
 
-    inputs_embeds: Tensor
-    attention_mask: Tensor | None
-    labels: Tensor | None = None
-    sampler_inputs: SamplerInputs | None = None
+    loss_sum: Tensor | None = None
+    num_trained_tokens: Tensor | None = None
 
 
 class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-untyped-call]
@@ -61,8 +59,12 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
+    _supports_flex_attn = True
     _supports_attention_backend = True
     language_model: Any
+
+    loss_kind: LossKind = "plain"
+    """``chunked`` never holds the logits of more than 1,024 positions; set it before a call."""
 
     def __init__(self, config: PMCCambrianConfig) -> None:
         super().__init__(config)
@@ -212,7 +214,11 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
         labels: Tensor | None = None,
         *,
         tower_features: Sequence[Tensor] | None = None,
-        padding_side: Literal["left", "right"] = "right",
+        padding_side: PaddingSide = "right",
+        image_layout: ImageLayout = "unpadded",
+        row_length: int | None = None,
+        segment_ids: Tensor | None = None,
+        branch_ids: Tensor | None = None,
     ) -> FusedInputs:
         """Replaces image placeholders by image tokens; `forward` and `generate` both start here.
 
@@ -224,10 +230,14 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
             labels: (B, L) int64.
             tower_features: T tensors (N, a_t², C_t) in place of ``pixel_values``.
             padding_side: Where shorter rows are padded.
+            image_layout: ``unpadded``, or ``fixed`` for S·(S+1) tokens an image.
+            row_length: L'; ``None`` for the longest row's.
+            segment_ids: (B, L) int64 of packed rows; ``None`` where every row is one sample.
+            branch_ids: (B, L) int64; goes with ``segment_ids``.
 
         Raises:
-            ValueError: Placeholders and images differ in number, or an id is neither a
-                placeholder nor in the vocabulary.
+            ValueError: Placeholders and images differ in number, an id is neither a placeholder
+                nor in the vocabulary, or a row is longer than ``row_length``.
         """
         sizes = [] if image_sizes_wh is None else [(w, h) for w, h in image_sizes_wh.tolist()]
         layout = plan_layout(
@@ -237,8 +247,11 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
             image_side=self.config.image_side,
             image_token_id=self.config.image_token_id,
             padding_side=padding_side,
+            image_layout=image_layout,
+            row_length=row_length,
         )
-        text = self._embed_text(input_ids, attention_mask)
+        table: Any = self.get_input_embeddings()
+        text = embed_text(table, input_ids, attention_mask, self.config.image_token_id)
         sampler_inputs = None
         if sizes:
             features = self._tower_features(pixel_values, tower_features, len(sizes))
@@ -247,31 +260,14 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
                 sampler_inputs = SamplerInputs(windows.select(layout.cells), layout.positions)
         else:
             cells = text.new_zeros(0, self.config.image_token_len, text.shape[-1])
+        ignore_index = self.config.ignore_index
         return FusedInputs(
             inputs_embeds=layout.embed(text, cells, self.newline),
             attention_mask=layout.attention_mask,
-            labels=None
-            if labels is None
-            else layout.expand_labels(labels, self.config.ignore_index),
+            labels=None if labels is None else layout.expand_labels(labels, ignore_index),
             sampler_inputs=sampler_inputs,
+            segments=expand_segments(layout, image_layout, segment_ids, branch_ids),
         )
-
-    def _embed_text(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """(B, L, H) embeddings of the kept token ids; at placeholders and masked ids, of id 0."""
-        table: Any = self.get_input_embeddings()
-        unread = input_ids == self.config.image_token_id
-        if attention_mask is not None:
-            unread = unread | ~attention_mask.bool()
-        ids = input_ids.masked_fill(unread, 0)
-        foreign = (ids < 0) | (ids >= table.num_embeddings)
-        if bool(foreign.any()):
-            raise ValueError(
-                f"token ids {sorted(set(ids[foreign].tolist()))[:5]} are not in the vocabulary; "
-                f"expected 0 to {table.num_embeddings - 1}, or {self.config.image_token_id} for "
-                "an image"
-            )
-        embedded: Tensor = table(ids)
-        return embedded
 
     def _tower_features(
         self,
@@ -279,19 +275,13 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
         tower_features: Sequence[Tensor] | None,
         num_images: int,
     ) -> list[Tensor]:
-        given = pixel_values if tower_features is None else tower_features
-        if given is None or len(given) != len(self.towers):
-            raise ValueError(
-                f"{0 if given is None else len(given)} tensors of pixels or features for "
-                f"{len(self.towers)} towers; expected one per tower"
-            )
-        if any(len(tensor) != num_images for tensor in given):
-            raise ValueError(
-                f"towers were given {[len(tensor) for tensor in given]} images; image_sizes_wh "
-                f"has {num_images}"
-            )
+        given = check_one_per_tower(
+            pixel_values if tower_features is None else tower_features,
+            num_towers=len(self.towers),
+            num_images=num_images,
+        )
         if tower_features is not None:
-            return list(tower_features)
+            return list(given)
         return [tower(pixels) for tower, pixels in zip(self.towers, given, strict=True)]
 
     def forward(
@@ -303,7 +293,12 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
         labels: Tensor | None = None,
         *,
         tower_features: Sequence[Tensor] | None = None,
-        padding_side: Literal["left", "right"] = "right",
+        padding_side: PaddingSide = "right",
+        image_layout: ImageLayout = "unpadded",
+        row_length: int | None = None,
+        segment_ids: Tensor | None = None,
+        branch_ids: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
         inputs_embeds: Tensor | None = None,
         sampler_inputs: SamplerInputs | None = None,
         position_ids: Tensor | None = None,
@@ -311,8 +306,8 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
         use_cache: bool | None = None,
         logits_to_keep: int = 0,
         **kwargs: Any,
-    ) -> CausalLMOutputWithPast:
-        """Logits, and the mean cross-entropy of every token against the next label.
+    ) -> PMCCambrianOutput:
+        """Logits, and the cross-entropy of every token against the next label.
 
         Three ways in: a prompt (``input_ids`` with placeholders, fused here), a fused prompt
         (``inputs_embeds`` and ``sampler_inputs`` of `fuse`), or a decode step (``input_ids`` after
@@ -326,19 +321,27 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
             labels: (B, L) int64; goes with ``input_ids``.
             tower_features: T tensors (N, a_t², C_t) in place of ``pixel_values``.
             padding_side: Where shorter rows are padded once images are expanded.
+            image_layout: As in `fuse`.
+            row_length: As in `fuse`.
+            segment_ids: As in `fuse`.
+            branch_ids: As in `fuse`.
+            num_items_in_batch: Trained tokens that the loss is the mean over, where that is more
+                than this batch (all ranks and accumulation steps); ``None`` for this batch's.
             inputs_embeds: (B, L', H), already fused.
             sampler_inputs: Goes with ``inputs_embeds``.
             position_ids: (B, L') int64; ``None`` counts from 0, padding included (rotary positions
-                are relative, so padding on the left shifts a row without changing it).
+                are relative, so padding on the left shifts a row without changing it), and counts
+                what is attended in packed rows and in the fixed image layout.
             past_key_values: Cache.
-            use_cache: Whether to return a cache.
+            use_cache: Whether to return a cache; ``None`` for yes, except while training.
             logits_to_keep: Only the last that many logits; 0 keeps all.
             **kwargs: Handed to the decoder.
 
         Returns:
-            Loss (with labels) and float32 logits (B, L', vocabulary). While training with labels
-            only trained positions pass the head, and ``logits`` is ``None``: at a vocabulary of
-            128k the others would cost more memory than the decoder.
+            Loss, its sum and count (with labels), and float32 logits (B, L', vocabulary). With
+            labels, while training or with the chunked loss, only trained positions pass the head,
+            and ``logits`` is ``None``: at a vocabulary of 128k the others would cost more memory
+            than the decoder.
         """
         if inputs_embeds is not None:
             fused = FusedInputs(inputs_embeds, attention_mask, labels, sampler_inputs)
@@ -357,32 +360,64 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
                 labels,
                 tower_features=tower_features,
                 padding_side=padding_side,
+                image_layout=image_layout,
+                row_length=row_length,
+                segment_ids=segment_ids,
+                branch_ids=branch_ids,
             )
+        if use_cache is None and self.training:
+            use_cache = False
         cache = {"past_key_values": past_key_values, "use_cache": use_cache}
         output = self._decode(fused, position_ids=position_ids, **cache, **kwargs)
-        return self._score(output, fused.labels, logits_to_keep)
+        if fused.labels is None:
+            logits = self.get_output_embeddings()(output.last_hidden_state[:, -logits_to_keep:])
+            return PMCCambrianOutput(logits=logits.float(), past_key_values=output.past_key_values)
+        return self._score(output, fused.labels, logits_to_keep, num_items_in_batch)
 
-    def _decode(self, fused: FusedInputs, **kwargs: Any) -> Any:
+    def _decode(
+        self, fused: FusedInputs, *, position_ids: Tensor | None = None, **kwargs: Any
+    ) -> Any:
         """Runs the decoder without its head; the samplers run where images are fused."""
+        mask: Any = fused.attention_mask
+        if fused.segments is not None:
+            position_ids = fused.segments.position_ids() if position_ids is None else position_ids
+            mask = decoder_mask(
+                fused.segments, position_ids, self.language_model.config, fused.inputs_embeds.dtype
+            )
         if fused.sampler_inputs is not None:
             kwargs[SAMPLER_INPUTS] = fused.sampler_inputs
         output = self.language_model.model(
-            inputs_embeds=fused.inputs_embeds, attention_mask=fused.attention_mask, **kwargs
+            inputs_embeds=fused.inputs_embeds,
+            attention_mask=mask,
+            position_ids=position_ids,
+            **kwargs,
         )
         if fused.sampler_inputs is not None:
             check_all_ran(fused.sampler_inputs, self.config.sampler_layers)
         return output
 
     def _score(
-        self, output: Any, labels: Tensor | None, logits_to_keep: int
-    ) -> CausalLMOutputWithPast:
-        """Logits and loss from the decoder's output, as `forward` documents them."""
-        ignore_index, cache = self.config.ignore_index, output.past_key_values
-        hidden, head = output.last_hidden_state, self.get_output_embeddings()
-        if labels is not None and self.training:
-            return CausalLMOutputWithPast(
-                loss=trained_loss(hidden, labels, head, ignore_index), past_key_values=cache
-            )
-        logits = head(hidden[:, -logits_to_keep:]).float()
-        loss = None if labels is None else next_token_loss(logits, labels, ignore_index)
-        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=cache)
+        self,
+        output: Any,
+        labels: Tensor,
+        logits_to_keep: int,
+        num_items_in_batch: Tensor | int | None,
+    ) -> PMCCambrianOutput:
+        """Loss, and logits where they are wanted, as `forward` documents them."""
+        ignore_index, hidden = self.config.ignore_index, output.last_hidden_state
+        head, logits = self.get_output_embeddings(), None
+        if self.training or self.loss_kind == "chunked":
+            total = loss_from_hidden(hidden, labels, head, ignore_index, kind=self.loss_kind)
+        else:
+            logits = head(hidden).float()
+            total = loss_from_logits(logits, labels, ignore_index)
+            logits = logits[:, -logits_to_keep:]
+        num_trained = count_trained_tokens(labels, ignore_index)
+        divisor = num_trained if num_items_in_batch is None else num_items_in_batch
+        return PMCCambrianOutput(
+            loss=total / divisor,
+            logits=logits,
+            past_key_values=output.past_key_values,
+            loss_sum=total,
+            num_trained_tokens=num_trained,
+        )
