@@ -105,10 +105,10 @@ class FusedGenerationMixin(GenerationMixin):
         ``recompute`` is this model's ``use_cache=False``: transformers turns its own back on for
         prompts of embeddings, since its decoders would forget the prompt after the first step.
         """
-        prepare = super().prepare_inputs_for_generation
+        prepare: Any = super().prepare_inputs_for_generation  # type: ignore[misc]
         if not recompute:
             inputs: dict[str, Any] = prepare(
-                input_ids,  # type: ignore[arg-type]
+                input_ids,
                 inputs_embeds=inputs_embeds,
                 is_first_iteration=is_first_iteration,
                 **kwargs,
@@ -120,7 +120,7 @@ class FusedGenerationMixin(GenerationMixin):
         answer = self.get_input_embeddings()(input_ids)  # type: ignore[attr-defined]
         kwargs |= {"past_key_values": None, "next_sequence_length": None, "use_cache": False}
         inputs = prepare(
-            input_ids,  # type: ignore[arg-type]
+            input_ids,
             inputs_embeds=torch.cat([inputs_embeds, answer], dim=1),
             is_first_iteration=True,
             **kwargs,

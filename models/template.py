@@ -188,6 +188,12 @@ def check_turns(turns: Sequence[SpokenTurn], *, ends_with: str) -> None:
             f"turns have the roles {roles}; expected human and gpt in turn after an optional "
             f"system turn, ending with {ends_with}"
         )
-    empty = [i for i, turn in enumerate(turns) if not turn.text.strip() and not turn.num_images]
+    # An empty answer is a fact in a prompt; trained on, it would teach silence.
+    may_be_empty = "gpt" if ends_with == "human" else ""
+    empty = [
+        i
+        for i, turn in enumerate(turns)
+        if not turn.text.strip() and not turn.num_images and turn.role != may_be_empty
+    ]
     if empty:
         raise ValueError(f"turns {empty} are empty; expected text, or an image in a human turn")

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("semihvision.cli.models", "show a preset's parts and parameter counts"),
     "convert": ("semihvision.cli.convert", "verify against official Cambrian-1 outputs"),
     "evaluate": ("semihvision.cli.evaluate", "a model on benchmarks -> predictions and scores"),
+    "chat": ("semihvision.cli.chat", "ask a model about images, in the terminal"),
     "score": ("semihvision.cli.score", "score a predictions file under every convention"),
     "judge": ("semihvision.cli.judge", "a judge over predictions on JAMA-type cases"),
 }
