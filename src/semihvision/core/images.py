@@ -2,14 +2,26 @@
 
 Formats are added by adding a reader to `READERS`; DICOM and NIfTI will come in that way. A reader
 returns stored values; rescaling and the display window are applied here, once, for all formats.
+
+What an unusual file becomes (the content decides its format, never its name):
+
+- palette, grey, CMYK: RGB as PIL converts it. JPEG stores CMYK inverted, as Adobe does, which PIL
+  knows; a colour profile is not applied.
+- transparency is dropped and the colours below it are shown, as the official code's `convert` does.
+- EXIF orientation is not applied: the official code does not, and the boxes and sizes of owners'
+  tables mean the stored pixels.
+- 16-bit grey: shown through the window of its record; refused without one. 16-bit colour: refused.
+- several frames (animated PNG): the frame that the record names (axis ``frame``); refused if none.
+- more than `MAX_PIXELS`, empty, truncated, of another format or no image at all: refused.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from semihvision.core.errors import InputError
 from semihvision.core.paths import inside
@@ -18,23 +30,28 @@ from semihvision.core.record import ImageRef
 if TYPE_CHECKING:  # cards and `semihvision sources` need no numpy
     from numpy.typing import NDArray
 
-MAX_PIXELS = 200_000_000
-"""Larger claimed sizes are refused before decoding (a decompression bomb, or a wrong file)."""
+MAX_PIXELS = 89_478_485
+"""Larger claimed sizes are refused before decoding (a decompression bomb, or a wrong file). It is
+Pillow's own limit: a quarter of a gigabyte as RGB, a side of 20,000 if the other is below 4,474."""
 
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I")
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def _read_with_pillow(path: Path, image: ImageRef) -> "NDArray[Any]":
     """Stored values: (H, W) uint8 or int32 for grey, (H, W, 3) uint8 for colour."""
     import numpy as np
 
-    with Image.open(path) as opened:
-        _refuse_too_large(path, opened)
+    with _opened(path, image.path) as opened:
+        _choose_frame(opened, image.path, image.index if image.axis == "frame" else None)
         if opened.mode in _SIXTEEN_BIT_MODES:
             return np.asarray(opened, dtype=np.int32)
         if opened.mode == "L":
             return np.asarray(opened)
-        return np.asarray(_to_rgb(opened))
+        if opened.mode == "P" and "transparency" in opened.info:
+            # The same colours; straight to RGB, PIL warns that it drops the transparency.
+            return np.asarray(opened.convert("RGBA").convert("RGB"))
+        return np.asarray(opened.convert("RGB"))
 
 
 READERS: dict[str, Callable[[Path, ImageRef], "NDArray[Any]"]] = {
@@ -56,7 +73,8 @@ def read_image(root: Path, image: ImageRef) -> Image.Image:
         RGB image, 8 bit, in the stored orientation.
 
     Raises:
-        InputError: Missing, unreadable, of an unknown format, or 16 bit without a window.
+        InputError: Missing, unreadable, of an unknown format, too large, of 16 bits without a
+            window, or of several frames with none chosen.
     """
     import numpy as np
 
@@ -68,10 +86,7 @@ def read_image(root: Path, image: ImageRef) -> Image.Image:
         )
     if not path.is_file():
         raise InputError(f"{image.path}: no such image below {root}", kind="missing_image")
-    try:
-        stored = READERS[image.format](path, image)
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise _unreadable(image.path, error) from error
+    stored = READERS[image.format](path, image)
     if image.window_center is not None and image.window_width is not None:
         physical = stored * image.rescale_slope + image.rescale_intercept
         low = image.window_center - image.window_width / 2
@@ -92,24 +107,19 @@ def probe_image(root: Path, relative: str, *, image_id: str, **known: Any) -> Im
         **known: Further fields of `ImageRef` that the owner's tables give.
 
     Raises:
-        InputError: Missing, unreadable, truncated, too large, or of a format without a reader.
+        InputError: Missing, unreadable, truncated, too large, of a format without a reader, of 16
+            bits a colour, or of several frames with none chosen.
     """
     path = inside(root, relative)
     if not path.is_file():
         raise InputError(f"{relative}: no such image below {root}", kind="missing_image")
     data = path.read_bytes()
-    try:
-        with Image.open(path) as opened:
-            _refuse_too_large(path, opened)
-            name = (opened.format or "").lower()
-            width, height = opened.size
-            opened.load()
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise _unreadable(relative, error) from error
-    if name not in READERS:
-        raise InputError(
-            f"{relative}: format {name!r}; readable: {', '.join(READERS)}", kind="image_format"
-        )
+    with _opened(path, relative) as opened:
+        name = (opened.format or "").lower()
+        frame = known.get("index") if known.get("axis") == "frame" else None
+        _choose_frame(opened, relative, frame)
+        width, height = opened.size
+        opened.load()
     return ImageRef(
         image_id=image_id,
         path=relative,
@@ -121,23 +131,57 @@ def probe_image(root: Path, relative: str, *, image_id: str, **known: Any) -> Im
     )
 
 
-def _unreadable(name: str, error: Exception) -> InputError:
-    return InputError(f"{name}: unreadable image ({type(error).__name__})", kind="unreadable_image")
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[Image.Image]:
+    """An image of a format with a reader and of an allowed size; decoding errors are refusals."""
+    try:
+        with Image.open(path) as opened:
+            _refuse_by_header(opened, name)
+            yield opened
+    except InputError:
+        raise
+    except _BOMBS as error:
+        raise InputError(
+            f"{name}: far more than the {MAX_PIXELS} pixels that are read "
+            f"({type(error).__name__}); reduce or crop it",
+            kind="image_too_large",
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(
+            f"{name}: unreadable image ({type(error).__name__})", kind="unreadable_image"
+        ) from error
 
 
-def _refuse_too_large(path: Path, opened: Image.Image) -> None:
+def _refuse_by_header(opened: Image.Image, name: str) -> None:
+    """Refuses what the header tells, before anything is decoded."""
+    if (opened.format or "").lower() not in READERS:
+        found = (opened.format or "").lower()
+        raise InputError(
+            f"{name}: format {found!r}; readable: {', '.join(READERS)}", kind="image_format"
+        )
     width, height = opened.size
     if width * height > MAX_PIXELS:
         raise InputError(
-            f"{path.name}: {width} x {height} pixels; at most {MAX_PIXELS} are read",
+            f"{name}: {width} x {height} pixels; at most {MAX_PIXELS} are read: reduce or crop it",
             kind="image_too_large",
+        )
+    # PIL would open 16-bit colour as 8-bit and drop the lower halves without a word.
+    raw_modes = [str(tile[3]) for tile in getattr(opened, "tile", [])]
+    if opened.mode not in _SIXTEEN_BIT_MODES and any(";16" in mode for mode in raw_modes):
+        raise InputError(
+            f"{name}: 16 bits a colour channel; expected 8: convert it", kind="image_depth"
         )
 
 
-def _to_rgb(opened: Image.Image) -> Image.Image:
-    """RGB over black where there is transparency, which convert() alone would drop silently."""
-    if opened.mode in ("RGBA", "LA", "PA") or "transparency" in opened.info:
-        rgba = opened.convert("RGBA")
-        canvas = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
-        return Image.alpha_composite(canvas, rgba).convert("RGB")
-    return opened.convert("RGB")
+def _choose_frame(opened: Image.Image, name: str, frame: int | None) -> None:
+    frames = getattr(opened, "n_frames", 1)
+    if frames == 1 and frame is None:
+        return
+    if frame is None or frame >= frames:
+        chosen = "no frame is chosen" if frame is None else f"frame {frame} is chosen"
+        raise InputError(
+            f"{name}: {frames} frames, and {chosen}; expected axis 'frame' and an index from 0 to "
+            f"{frames - 1} in its record, or a file of one frame",
+            kind="image_frames",
+        )
+    opened.seek(frame)
