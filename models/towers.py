@@ -7,9 +7,12 @@ skipped for every kind of tower.
 """
 
 import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import timm
 import torch
+from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,8 +22,9 @@ from .configuration import TowerSpec
 class VisionTower(nn.Module):
     """One tower and the rule by which its features are taken; frozen until somebody unfreezes it.
 
-    A tower of which no parameter requires a gradient runs without autograd state. It computes in
-    the dtype of its own weights.
+    A tower of which no parameter requires a gradient runs without autograd state and, autocast or
+    not, in the dtype of its own weights. Where the spec names that dtype, casting the model around
+    the tower leaves it alone; casting ``backbone`` itself changes it.
 
     Args:
         spec: What the tower is. Without a timm model it holds no weights and cannot run.
@@ -29,14 +33,16 @@ class VisionTower(nn.Module):
     def __init__(self, spec: TowerSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.backbone: nn.Module | None = None
+        self.backbone: Any = None
         if spec.timm_model is not None:
             self.backbone = timm.create_model(
                 spec.timm_model, pretrained=False, num_classes=0, **spec.timm_kwargs
             )
+            if spec.dtype is not None:
+                self.backbone.to(getattr(torch, spec.dtype))
             for module in self.backbone.modules():
                 # timm has initialised it; transformers must not do so again.
-                module._is_hf_initialized = True  # type: ignore[assignment]
+                module._is_hf_initialized = True
         self.requires_grad_(False)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -61,25 +67,51 @@ class VisionTower(nn.Module):
                 f"tower {self.spec.name!r}: pixels of shape {tuple(pixels.shape)}; expected "
                 f"(N, 3, {side}, {side})"
             )
+        pixels = pixels.to(next(self.backbone.parameters()).dtype)
+        if isinstance(self.backbone, ConvNeXt):
+            # Its blocks work on channels-last data; in this memory format they need not copy.
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
         trained = any(parameter.requires_grad for parameter in self.parameters())
-        with contextlib.nullcontext() if trained else torch.no_grad():
-            dtype = next(self.backbone.parameters()).dtype
-            return self._features(pixels.to(dtype))
+        with contextlib.nullcontext() if trained else _frozen(pixels.device.type):
+            return self._features(pixels)
 
     def _features(self, pixels: Tensor) -> Tensor:
         if self.spec.features == "stages":
-            maps = self.backbone.forward_intermediates(pixels, intermediates_only=True)  # type: ignore[union-attr, operator]
+            maps = self.backbone.forward_intermediates(pixels, intermediates_only=True)
             resized = [resize_grid(stage, self.spec.grid_side) for stage in maps]
             return torch.cat(resized, dim=1).flatten(2).transpose(1, 2)
         last_but = 1 if self.spec.features == "last" else 2
-        (grid,) = self.backbone.forward_intermediates(  # type: ignore[union-attr, operator]
+        (grid,) = self.backbone.forward_intermediates(
             pixels,
-            indices=[len(self.backbone.blocks) - last_but],  # type: ignore[union-attr, arg-type]
+            indices=[len(self.backbone.blocks) - last_but],
             norm=self.spec.features == "last",
             stop_early=True,
             intermediates_only=True,
         )
         return resize_grid(grid, self.spec.grid_side).flatten(2).transpose(1, 2)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """Behind ``to``, ``half``, ``cuda`` ...: moves the tower, keeps the dtype its spec names.
+
+        Lightning's ``bf16-true`` casts the whole model through here.
+        """
+        if self.spec.dtype is None:
+            return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
+        def move(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
+
+        return super()._apply(move, recurse)  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def _frozen(device_type: str) -> Iterator[None]:
+    """No autograd state, and no autocast to another dtype than the weights'."""
+    with torch.no_grad(), contextlib.ExitStack() as stack:
+        if torch.amp.is_autocast_available(device_type):
+            stack.enter_context(torch.autocast(device_type, enabled=False))
+        yield
 
 
 def resize_grid(grid: Tensor, side: int) -> Tensor:

@@ -37,6 +37,19 @@ def show(argv: list[str]) -> int:
         for tower in document["towers"]
     ]
     print_table(f"Towers of {arguments.preset}", columns, rows)
+    print_table(
+        "Weights of the towers",
+        ("tower", "timm's hub name", "position table", "dtype"),
+        [
+            (
+                tower["name"],
+                tower["weights"] or "none: starts random",
+                tower["position_rule"] or "of its own grid",
+                tower["dtype"] or "the model's",
+            )
+            for tower in document["towers"]
+        ],
+    )
     parts = [(name, f"{count:,}") for name, count in document["parts"].items()]
     parts.append(("total", f"{document['parameters']:,}"))
     print_table("Parts", ("part", "parameters"), parts)
@@ -72,6 +85,9 @@ def describe(name: str) -> dict[str, Any]:
             {
                 "name": spec.name,
                 "timm_model": spec.timm_model,
+                "weights": spec.weights,
+                "position_rule": spec.position_rule,
+                "dtype": spec.dtype,
                 "input_side_px": spec.input_side_px,
                 "features": spec.features,
                 "grid_side": spec.grid_side,

@@ -57,6 +57,14 @@ class RunProvenance(SaveConfigCallback):
                 for name, count in (data.summary() if data is not None else {}).items():
                     client.log_param(run_id, name, count)
 
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Tags the run with the hashes of the tower weights, once the model is built."""
+        for name, weights in getattr(pl_module, "loaded_towers", {}).items():
+            for logger in trainer.loggers:
+                if isinstance(logger, MLFlowLogger) and trainer.is_global_zero:
+                    run_id = cast(str, logger.run_id)
+                    logger.experiment.set_tag(run_id, f"tower_weights/{name}", weights.sha256)
+
 
 class PredictionWriter(BasePredictionWriter):
     """Writes answers of `predict`: one JSON object a line, with record and question as ``id``.

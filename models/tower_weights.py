@@ -1,0 +1,266 @@
+"""Published weights for a vision tower, from a local file or timm's hub, known by their hash.
+
+A file may be in timm's names or in those of the official releases (`models.tower_names`). Tensors
+are read through a memory map, one at a time, so the file never stands in memory as a whole. A
+position table of another grid is resampled here, once (`models.position_tables`).
+"""
+
+import hashlib
+import logging
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from semihvision.core.errors import InputError
+
+from .configuration import TowerSpec
+from .position_tables import resample_position_table, table_side
+from .tower_names import NamePlan, plan_names
+from .towers import VisionTower
+
+_log = logging.getLogger(__name__)
+_POSITION_TABLE = "pos_embed"
+_TORCH_SUFFIXES = (".bin", ".pt", ".pth")
+_LISTED = 20
+"""Names of a kind that a refusal lists; of more it says how many."""
+
+
+@dataclass(frozen=True)
+class TowerWeights:
+    """What a tower was given.
+
+    Attributes:
+        source: Hub name, or the file's name without its folder.
+        layout: Names that the file uses (`models.tower_names`).
+        sha256: `hash_tensors` of the tensors taken, as published: the same for every file that
+            holds the same weights, whatever its names, format and position rule.
+        unused: Names in the file that no tower takes, such as a classification head.
+    """
+
+    source: str
+    layout: str
+    sha256: str
+    unused: tuple[str, ...]
+
+
+def load_tower_weights(tower: VisionTower, source: str) -> TowerWeights:
+    """Gives a tower its weights; refused weights leave it as it was.
+
+    Args:
+        tower: With a timm model, not on the meta device and not sharded yet.
+        source: A hub name as `TowerSpec.weights` has it, fetched into the hub's cache if it is not
+            there; or the path of a ``.safetensors``, ``.bin``, ``.pt`` or ``.pth`` file.
+
+    Returns:
+        What was loaded.
+
+    Raises:
+        InputError: No such file or name, the hub cannot be reached, a damaged file, missing,
+            unexpected or mis-shaped weights (all listed), or NaN or infinity in them.
+        ValueError: The tower has no model, or holds no memory yet.
+    """
+    spec = tower.spec
+    if tower.backbone is None or any(p.is_meta for p in tower.parameters()):
+        raise ValueError(
+            f"tower {spec.name!r} has no timm model or is on the meta device; weights are loaded "
+            "into a tower that is built in memory"
+        )
+    path = _weights_file(spec, source)
+    tensors = _open_tensors(path)
+    state = tower.backbone.state_dict()
+    plan = plan_names(tensors, state)
+    _check_shapes(path, plan, tensors, tower)
+    digest = hash_tensors(_converted(plan, tensors, path))
+    with torch.no_grad():
+        for name, tensor in _converted(plan, tensors, path):
+            state[name].copy_(_resampled(tensor, tower) if name == _POSITION_TABLE else tensor)
+    label = path.name if Path(source).is_file() else source
+    _log.info("tower %s: weights %s, SHA-256 %s", spec.name, label, digest)
+    return TowerWeights(label, plan.layout, digest, plan.unused)
+
+
+def check_tower_sources(
+    specs: Sequence[TowerSpec], sources: Mapping[str, str], *, taken_over: bool
+) -> None:
+    """Refuses sources of weights that do not fit a model's towers, before anything is loaded.
+
+    Args:
+        specs: The model's towers.
+        sources: Tower name -> source for `load_tower_weights`.
+        taken_over: The towers come with weights from a model folder.
+
+    Raises:
+        InputError: A name is no tower's, or a tower with published weights would start with random
+            ones.
+    """
+    names = [spec.name for spec in specs]
+    unknown = sorted(set(sources) - set(names))
+    if unknown:
+        raise InputError(f"tower_weights {unknown}: no such towers; expected some of {names}")
+    for spec in specs:
+        if spec.weights is not None and spec.name not in sources and not taken_over:
+            raise InputError(
+                f"tower {spec.name!r} would start with random weights; set init_from to a model "
+                f"folder that holds it, or give tower_weights for it: {spec.weights!r}, or a file"
+            )
+
+
+def hash_tensors(tensors: Iterator[tuple[str, Tensor]]) -> str:
+    """SHA-256 over names, shapes and values, in the order given.
+
+    Floating-point values count as float32, so a file stored in half precision and its exact copy
+    in single precision have one hash.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in tensors:
+        values = tensor.float() if tensor.is_floating_point() else tensor
+        digest.update(f"{name} {tuple(values.shape)} {values.dtype}\n".encode())
+        digest.update(values.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _weights_file(spec: TowerSpec, source: str) -> Path:
+    """The file itself, or the one in the hub's cache."""
+    from timm.models import get_pretrained_cfg
+
+    path = Path(source)
+    if path.is_file():
+        return path
+    try:
+        published = get_pretrained_cfg(source, allow_unregistered=False)
+    except RuntimeError:
+        published = None
+    if published is None or not published.hf_hub_id:
+        raise InputError(
+            f"tower {spec.name!r}: {source!r} is neither a file nor a name of timm's hub; expected "
+            f"the path of a weights file, or for example {spec.weights!r}"
+        )
+    repository, name = published.hf_hub_id, published.hf_hub_filename or "model.safetensors"
+    try:
+        return Path(_download(repository, name))
+    except OSError as error:
+        raise InputError(
+            f"tower {spec.name!r}: {source!r} cannot be fetched ({type(error).__name__}); fetch "
+            f"the file {name} of the Hugging Face repository {repository} on a machine that "
+            f"reaches it, and give its path: tower_weights: {{{spec.name}: PATH}}"
+        ) from error
+
+
+def _download(repository: str, name: str) -> str:
+    from huggingface_hub import hf_hub_download
+
+    return hf_hub_download(repository, name)
+
+
+def _open_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file as views of a memory map."""
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if path.suffix not in _TORCH_SUFFIXES:
+            raise InputError(
+                f"{path}: expected a file that ends in .safetensors or one of {_TORCH_SUFFIXES}"
+            )
+        # Files from before torch 1.6 are no archives and cannot be mapped.
+        mapped = zipfile.is_zipfile(path)
+        loaded: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise InputError(
+            f"{path}: cannot be read as weights ({type(error).__name__}); expected a complete "
+            "file of tensors and nothing else"
+        ) from error
+    if not isinstance(loaded, dict) or not all(isinstance(t, Tensor) for t in loaded.values()):
+        raise InputError(f"{path}: expected names and tensors only, as the publishers write it")
+    return loaded
+
+
+def _converted(
+    plan: NamePlan, tensors: Mapping[str, Tensor], path: Path
+) -> Iterator[tuple[str, Tensor]]:
+    """Tensors under timm's names and in timm's shapes, sorted by name, each checked."""
+    for target in sorted(plan.sources):
+        parts = [tensors[name] for name in plan.sources[target]]
+        for name, part in zip(plan.sources[target], parts, strict=True):
+            if part.is_floating_point() and not bool(torch.isfinite(part).all()):
+                raise InputError(f"{path}: {name} holds NaN or infinity; fetch the file again")
+        yield target, _assemble(target, parts)
+
+
+def _assemble(target: str, parts: list[Tensor]) -> Tensor:
+    tensor = torch.cat(parts) if len(parts) > 1 else parts[0]
+    # transformers keeps these two without the axis of the batch.
+    in_batch = target in ("cls_token", _POSITION_TABLE)
+    return tensor.reshape(1, -1, tensor.shape[-1]) if in_batch else tensor
+
+
+def _check_shapes(
+    path: Path, plan: NamePlan, tensors: Mapping[str, Tensor], tower: VisionTower
+) -> None:
+    """Refuses a file that lacks weights, has others, or has them in another shape."""
+    state = tower.backbone.state_dict()
+    misshapen = []
+    for target in sorted(plan.sources.keys() & state.keys()):
+        shape = _shape(target, [tensors[name] for name in plan.sources[target]])
+        wanted = tuple(state[target].shape)
+        if shape != wanted and not _can_resample(target, shape, wanted, tower):
+            misshapen.append(f"{target} {list(shape)} instead of {list(wanted)}")
+    listed = [
+        ("missing", sorted(state.keys() - plan.sources.keys())),
+        ("unexpected", sorted(n for t in plan.sources.keys() - state for n in plan.sources[t])),
+        ("mis-shaped", misshapen),
+    ]
+    problems = [
+        f"{len(names)} {kind} ({', '.join(names[:_LISTED])}{', ...' * (len(names) > _LISTED)})"
+        for kind, names in listed
+        if names
+    ]
+    if problems:
+        raise InputError(
+            f"{path}: the weights do not fit tower {tower.spec.name!r} "
+            f"(timm's {tower.spec.timm_model}, file read as {plan.layout}): {'; '.join(problems)}; "
+            f"expected those of {tower.spec.weights or 'this model'}. (A position table of another "
+            "grid is taken where the tower has a position_rule.)"
+        )
+
+
+def _shape(target: str, parts: list[Tensor]) -> tuple[int, ...]:
+    """Shape that the assembled tensor will have; of the first part where they do not assemble."""
+    try:
+        return tuple(_assemble(target, [part.to("meta") for part in parts]).shape)
+    except (RuntimeError, IndexError):
+        return tuple(parts[0].shape)
+
+
+def _can_resample(
+    target: str, shape: tuple[int, ...], wanted: tuple[int, ...], tower: VisionTower
+) -> bool:
+    if target != _POSITION_TABLE or tower.spec.position_rule is None or shape[-1] != wanted[-1]:
+        return False
+    try:
+        table_side(torch.empty(shape, device="meta"), _num_prefix(tower))
+    except ValueError:
+        return False
+    return True
+
+
+def _resampled(table: Tensor, tower: VisionTower) -> Tensor:
+    """The position table on the tower's own grid."""
+    side = int(tower.backbone.patch_embed.grid_size[0])
+    rule = tower.spec.position_rule
+    if rule is None:
+        return table
+    return resample_position_table(table, side, num_prefix=_num_prefix(tower), rule=rule)
+
+
+def _num_prefix(tower: VisionTower) -> int:
+    """Rows of the position table in front of the patches'."""
+    backbone = tower.backbone
+    return 0 if getattr(backbone, "no_embed_class", False) else int(backbone.num_prefix_tokens)
