@@ -14,6 +14,7 @@ Legend: B rows, L' length.
 Source: our own; the idea of branches over one image is Molmo's ("message trees").
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ import torch
 from torch import Tensor
 
 from .fusion import ImageLayout, Layout
+
+MaskMod = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 PREFIX = 0
 """Branch id of what the branches of a segment share; branches count from 1."""
@@ -52,19 +55,29 @@ class Segments:
         prefix = _prefix_lengths(self).where(self.branch_ids != PREFIX, 0)
         return (counts - before - 1 + prefix).clamp(min=0)
 
-    def visible(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        """Whether a query attends to a key, the window of sliding attention left aside.
+    def sight(self, position_ids: Tensor, window: int | None) -> MaskMod:
+        """The rule of who sees whom, in the form FlexAttention wants it.
 
         Args:
-            row: Row index.
-            query: Index of the query in the row.
-            key: Index of the key; all three broadcast with each other.
+            position_ids: Those of `position_ids`.
+            window: Positions that sliding attention reaches back, the own one counted; ``None``
+                for all.
+
+        Returns:
+            A function of row, head, query index and key index (which broadcast) to bool.
         """
-        branch = self.branch_ids[row, key]
-        same_branch = (branch == PREFIX) | (branch == self.branch_ids[row, query])
-        same_segment = self.segment_ids[row, key] == self.segment_ids[row, query]
-        counts = self.attended[row, key] & (key <= query)
-        return (same_segment & same_branch & counts) | (query == key)
+        segment_ids, branch_ids, attended = self.segment_ids, self.branch_ids, self.attended
+
+        def sees(row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            branch = branch_ids[row, key]
+            same_branch = (branch == PREFIX) | (branch == branch_ids[row, query])
+            same_segment = segment_ids[row, key] == segment_ids[row, query]
+            seen = same_segment & same_branch & attended[row, key] & (key <= query)
+            if window is not None:
+                seen = seen & (position_ids[row, query] - position_ids[row, key] < window)
+            return seen | (query == key)
+
+        return sees
 
 
 def _run_starts(ids: Tensor) -> Tensor:
@@ -138,7 +151,7 @@ def decoder_mask(segments: Segments, position_ids: Tensor, config: Any, dtype: t
         )
 
     def make(window: int | None) -> Any:
-        return _FORMS[implementation](segments, position_ids, window, dtype)
+        return _FORMS[implementation](segments.sight(position_ids, window), position_ids, dtype)
 
     window = getattr(config, "sliding_window", None)
     kinds = set(getattr(config, "layer_types", None) or ())
@@ -147,42 +160,24 @@ def decoder_mask(segments: Segments, position_ids: Tensor, config: Any, dtype: t
     return make(None if kinds else window)
 
 
-def _bool_mask(
-    segments: Segments, position_ids: Tensor, window: int | None, _dtype: torch.dtype
-) -> Tensor:
+def _bool_mask(sees: MaskMod, position_ids: Tensor, _dtype: torch.dtype) -> Tensor:
     num_rows, length = position_ids.shape
     index = torch.arange(length, device=position_ids.device)
     rows = torch.arange(num_rows, device=position_ids.device)[:, None, None]
-    mask = segments.visible(rows, index[:, None], index[None, :])
-    if window is not None:
-        mask = mask & (position_ids[:, :, None] - position_ids[:, None, :] < window)
-    return mask[:, None]
+    return sees(rows, rows, index[:, None], index[None, :])[:, None]
 
 
-def _additive_mask(
-    segments: Segments, position_ids: Tensor, window: int | None, dtype: torch.dtype
-) -> Tensor:
-    mask = _bool_mask(segments, position_ids, window, dtype)
+def _additive_mask(sees: MaskMod, position_ids: Tensor, dtype: torch.dtype) -> Tensor:
+    mask = _bool_mask(sees, position_ids, dtype)
     return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)
 
 
-def _block_mask(
-    segments: Segments, position_ids: Tensor, window: int | None, _dtype: torch.dtype
-) -> Any:
+def _block_mask(sees: MaskMod, position_ids: Tensor, _dtype: torch.dtype) -> Any:
     from torch.nn.attention.flex_attention import create_block_mask
 
-    def mask_mod(row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        seen = segments.visible(row, query, key)
-        if window is None:
-            return seen
-        return seen & (position_ids[row, query] - position_ids[row, key] < window)
-
     num_rows, length = position_ids.shape
-    device = position_ids.device
-    # Not compiled, the whole (B, L', L') mask is made first; compiling on a CPU takes a minute.
-    return create_block_mask(
-        mask_mod, num_rows, None, length, length, device=str(device), _compile=device.type == "cuda"
-    )
+    # Makes the whole (B, L', L') mask of bools on the way, 16 MiB for a row of 4,096.
+    return create_block_mask(sees, num_rows, None, length, length, device=str(position_ids.device))
 
 
 _FORMS = {"sdpa": _bool_mask, "eager": _additive_mask, "flex_attention": _block_mask}

@@ -149,6 +149,8 @@ def test_packed_rows_train_as_separate_samples(
 )
 def test_other_decoders_pack_too(small_model: Model, changes: dict[str, Any]) -> None:
     model = small_model(**changes).train()
+    attention = changes.get("text", {}).get("attn_implementation", "sdpa")
+    assert model.language_model.config._attn_implementation == attention
     rows = shared_images(Samples())
     loss, gradient = differences(model, arguments(separate(rows)), arguments(packed(rows)))
     assert loss <= 1e-5
@@ -173,10 +175,10 @@ def test_activation_checkpointing_packs_too(small_model: Model) -> None:
 def test_plain_causal_attention_would_be_noticed(
     small_model: Model, make_rows: MakeRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def causal(_self: object, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    def causal(row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (key <= query) & (row >= 0)
 
-    monkeypatch.setattr(attention_masks.Segments, "visible", causal)
+    monkeypatch.setattr(attention_masks.Segments, "sight", lambda *_: causal)
     rows = make_rows(Samples())
     model = small_model().train()
     loss, gradient = differences(model, arguments(separate(rows)), arguments(packed(rows)))
