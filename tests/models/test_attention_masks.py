@@ -98,7 +98,8 @@ def test_flex_attention_trains_as_sdpa_does(small_model: Callable[..., PMCCambri
     branch_ids = (torch.arange(240) % 60).div(20, rounding_mode="floor").repeat(2, 1).cuda()
     results = []
     for name in ("sdpa", "flex_attention"):
-        model: Any = small_model(text={**text, "attn_implementation": name}).train()
+        model: Any = small_model(text=text).train()
+        model.set_attn_implementation(name)
         model.cuda()
         output = model(
             ids, labels=ids, segment_ids=segment_ids, branch_ids=branch_ids, row_length=256

@@ -142,15 +142,22 @@ def test_packed_rows_train_as_separate_samples(
                 "max_window_layers": 2,
             }
         },
-        {"text": {"attn_implementation": "eager"}},
         {"query_num_list": [4, 16]},
         {"connector_only": True},
     ],
 )
 def test_other_decoders_pack_too(small_model: Model, changes: dict[str, Any]) -> None:
     model = small_model(**changes).train()
-    attention = changes.get("text", {}).get("attn_implementation", "sdpa")
-    assert model.language_model.config._attn_implementation == attention
+    rows = shared_images(Samples())
+    loss, gradient = differences(model, arguments(separate(rows)), arguments(packed(rows)))
+    assert loss <= 1e-5
+    assert gradient <= 1e-4
+
+
+def test_eager_attention_packs_too(small_model: Model) -> None:
+    model = small_model().train()
+    model.set_attn_implementation("eager")
+    assert model.language_model.config._attn_implementation == "eager"
     rows = shared_images(Samples())
     loss, gradient = differences(model, arguments(separate(rows)), arguments(packed(rows)))
     assert loss <= 1e-5
