@@ -33,8 +33,15 @@ _MODULES = {
     "load_official_checkpoint": "models.checkpoint",
 }
 
+_KNOWN_TO_AUTO_CLASSES = ("PMCCambrian", "PMCCambrianConfig", "PMCCambrianProcessor")
+"""Whoever takes one of these from here can also load model folders by transformers' auto classes;
+``import models`` alone cannot see to that, since it loads no transformers."""
+
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'models' has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+    found = getattr(import_module(_MODULES[name]), name)
+    if name in _KNOWN_TO_AUTO_CLASSES:
+        import_module("models.export.auto_classes").register_auto_classes()
+    return found

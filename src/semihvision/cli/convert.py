@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
+from semihvision.cli.convert_hf import to_hf
 from semihvision.cli.output import print_json, print_table
 from semihvision.cli.parsing import dispatch, parser
 from semihvision.core.errors import EXIT_CHECK_FAILED, InputError
@@ -12,7 +13,11 @@ from semihvision.core.errors import EXIT_CHECK_FAILED, InputError
 def run(argv: list[str]) -> int:
     """Dispatches the verbs."""
     summary = "recompute a golden file's outputs and compare"
-    return dispatch("convert", {"verify": (verify, summary)}, argv)
+    verbs = {
+        "to-hf": (to_hf, "a trained model -> a Hugging Face folder"),
+        "verify": (verify, summary),
+    }
+    return dispatch("convert", verbs, argv)
 
 
 def verify(argv: list[str]) -> int:

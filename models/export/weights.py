@@ -1,0 +1,163 @@
+"""Weights from one model folder to another: new shards, another dtype, one shard in memory."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from models.configuration import PMCCambrianConfig
+from models.modeling import PMCCambrian
+from semihvision.core.errors import InputError
+from semihvision.core.json_files import read_json
+
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+
+
+class WeightSummary(NamedTuple):
+    """What was written; parameters count tied weights once."""
+
+    num_files: int
+    num_parameters: int
+    num_bytes: int
+    dtypes: tuple[str, ...]
+
+
+class _Stored(NamedTuple):
+    file: Path
+    shape: tuple[int, ...]
+    num_bytes: int
+
+
+def copy_weights(
+    source: Path, target: Path, *, max_shard_bytes: int, dtype: torch.dtype | None = None
+) -> WeightSummary:
+    """Copies the weights of a model folder, shard by shard.
+
+    Args:
+        source: Model folder; its configuration says which weights there must be.
+        target: Folder that gets the shards, and the index where there are several.
+        max_shard_bytes: Largest shard; a weight that is larger gets a shard of its own.
+        dtype: What floating-point weights become; None: as they are.
+
+    Raises:
+        InputError: Weights are missing, unexpected, mis-shaped, damaged or not finite.
+    """
+    stored = _stored_weights(source)
+    _check_complete(source, stored)
+    shards = _plan(stored, max_shard_bytes, dtype)
+    index: dict[str, str] = {}
+    num_parameters = num_bytes = 0
+    dtypes: set[str] = set()
+    for i, names in enumerate(shards, start=1):
+        name = (
+            SINGLE_FILE if len(shards) == 1 else f"model-{i:05d}-of-{len(shards):05d}.safetensors"
+        )
+        tensors = dict(_read(names, stored, dtype))
+        save_file(tensors, target / name, metadata={"format": "pt"})
+        index.update(dict.fromkeys(names, name))
+        num_parameters += sum(tensor.numel() for tensor in tensors.values())
+        num_bytes += sum(tensor.nbytes for tensor in tensors.values())
+        dtypes.update(dtype_name(tensor.dtype) for tensor in tensors.values())
+    if len(shards) > 1:
+        totals = {"total_parameters": num_parameters, "total_size": num_bytes}
+        text = json.dumps({"metadata": totals, "weight_map": index}, indent=2, sort_keys=True)
+        (target / INDEX_FILE).write_text(text + "\n", encoding="utf-8")
+    return WeightSummary(len(shards), num_parameters, num_bytes, tuple(sorted(dtypes)))
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Name of a dtype as configurations have it, e.g. ``bfloat16``."""
+    return str(dtype).removeprefix("torch.")
+
+
+def _stored_weights(source: Path) -> dict[str, _Stored]:
+    index = source / INDEX_FILE
+    if index.is_file():
+        document = read_json(index)
+        weight_map = document.get("weight_map") if isinstance(document, dict) else None
+        if not isinstance(weight_map, dict):
+            raise InputError(f"{index}: no weight_map; expected the index of a sharded model")
+        # Names only: a path in a foreign index must not lead out of the folder.
+        files = sorted({source / Path(str(name)).name for name in weight_map.values()})
+    else:
+        files = [source / SINGLE_FILE]
+    found: dict[str, _Stored] = {}
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as opened:
+                for name in opened.keys():  # noqa: SIM118 - no mapping, it cannot be iterated over
+                    view = opened.get_slice(name)
+                    shape, bits = tuple(view.get_shape()), _BITS[view.get_dtype()]
+                    found[name] = _Stored(file, shape, torch.Size(shape).numel() * bits // 8)
+        except (OSError, SafetensorError, KeyError) as error:
+            raise InputError(
+                f"{file}: the weights cannot be read ({type(error).__name__}: {error}); expected a "
+                "complete model folder as `semihvision fit` writes it"
+            ) from None
+    return found
+
+
+_BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "U8": 8, "BOOL": 8}
+
+
+def _check_complete(source: Path, stored: Mapping[str, _Stored]) -> None:
+    """Refuses weights that are not those of the configuration; all differences are listed."""
+    with torch.device("meta"):
+        model = PMCCambrian(PMCCambrianConfig.from_folder(source))
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    # Of tied weights one is stored; loading ties the others to it.
+    tied: Any = getattr(model, "all_tied_weights_keys", {})
+    missing = wanted.keys() - stored.keys() - tied.keys()
+    problems = [f"missing: {name}" for name in missing]
+    for name, found in stored.items():
+        if name not in wanted:
+            problems.append(f"unexpected: {name}")
+        elif found.shape != wanted[name]:
+            problems.append(f"mis-shaped: {name} is {found.shape}, expected {wanted[name]}")
+    if problems:
+        raise InputError(
+            f"{source}: its weights do not fit its configuration ({len(problems)} problems):\n  "
+            + "\n  ".join(sorted(problems))
+        )
+
+
+def _plan(
+    stored: Mapping[str, _Stored], max_shard_bytes: int, dtype: torch.dtype | None
+) -> list[list[str]]:
+    """Names of each shard, in stored order; a shard is full when the next weight does not fit."""
+    shards: list[list[str]] = [[]]
+    used = 0
+    for name, found in stored.items():
+        converted = 0 if dtype is None else torch.Size(found.shape).numel() * dtype.itemsize
+        size = converted or found.num_bytes
+        if shards[-1] and used + size > max_shard_bytes:
+            shards.append([])
+            used = 0
+        shards[-1].append(name)
+        used += size
+    return shards
+
+
+def _read(
+    names: list[str], stored: Mapping[str, _Stored], dtype: torch.dtype | None
+) -> Iterator[tuple[str, Tensor]]:
+    for file in sorted({stored[name].file for name in names}):
+        with safe_open(file, framework="pt") as opened:
+            for name in names:
+                if stored[name].file != file:
+                    continue
+                tensor: Tensor = opened.get_tensor(name)
+                if dtype is not None and tensor.is_floating_point():
+                    tensor = tensor.to(dtype)
+                if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                    raise InputError(
+                        f"{file}: {name} holds values that are not finite in "
+                        f"{dtype_name(tensor.dtype)}; choose a dtype that holds them, or train anew"
+                    )
+                yield name, tensor.contiguous()

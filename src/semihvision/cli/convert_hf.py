@@ -1,0 +1,68 @@
+"""`semihvision convert to-hf`: a trained model as a Hugging Face folder."""
+
+import re
+from pathlib import Path
+
+from semihvision.cli.output import print_json, print_table
+from semihvision.cli.parsing import parser
+from semihvision.core.errors import InputError
+
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def to_hf(argv: list[str]) -> int:
+    """Writes the folder and says what is in it."""
+    made = parser(
+        "convert to-hf",
+        "Writes a model folder that transformers' auto classes load (trust_remote_code=True) where "
+        "this project is not installed.",
+    )
+    made.add_argument("--model", type=Path, required=True, help="model folder, as `fit` writes it")
+    made.add_argument("--out", type=Path, required=True, help="folder to make")
+    made.add_argument("--max-shard-size", type=str, default="5GB", help="largest file of weights")
+    made.add_argument(
+        "--dtype", type=str, default="", help="float32, bfloat16 or float16; empty: as stored"
+    )
+    made.add_argument("--json", action="store_true", help="one JSON document")
+    arguments = made.parse_args(argv)
+    max_shard_bytes = num_bytes(arguments.max_shard_size)
+
+    from models.export.folder import write_hf_folder
+
+    written = write_hf_folder(
+        arguments.model,
+        arguments.out,
+        max_shard_bytes=max_shard_bytes,
+        dtype=arguments.dtype or None,
+    )
+    weights = written.weights
+    if arguments.json:
+        print_json(
+            {
+                "folder": str(written.folder),
+                "weights": weights._asdict(),
+                "code_files": list(written.code_files),
+            }
+        )
+        return 0
+    rows = [
+        ("folder", written.folder),
+        ("parameters", f"{weights.num_parameters:,}"),
+        ("weights", f"{weights.num_bytes / 1e9:.3f} GB in {weights.num_files} files"),
+        ("dtype", ", ".join(weights.dtypes)),
+        ("code", f"{len(written.code_files)} files; they run where the folder is trusted"),
+    ]
+    print_table("Hugging Face folder", ("", ""), rows)
+    return 0
+
+
+def num_bytes(size: str) -> int:
+    """Bytes of a size such as ``5GB`` (units of 1000).
+
+    Raises:
+        InputError: It is no such size.
+    """
+    found = re.fullmatch(r"([1-9]\d*)(KB|MB|GB)", size)
+    if found is None:
+        raise InputError(f"size {size!r}; expected a whole number and KB, MB or GB, e.g. 5GB")
+    return int(found[1]) * _UNITS[found[2]]
