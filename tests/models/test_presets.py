@@ -1,3 +1,4 @@
+import itertools
 import json
 import subprocess
 import sys
@@ -19,6 +20,17 @@ def vit(dim: int, depth: int, hidden: int, tokens: int, patch: int, *, bias: boo
     return depth * (attention + mlp + 4 * dim) + tokens * dim + patches + 2 * dim
 
 
+def convnext_parameters(depths: tuple[int, ...], dims: tuple[int, ...]) -> int:
+    """Parameters of ConvNeXt with the norm of its head, which timm keeps, and without classes."""
+    stem = 3 * 4**2 * dims[0] + dims[0] + 2 * dims[0]
+    blocks = [
+        depth * (49 * dim + dim + 2 * dim + 8 * dim**2 + 4 * dim + dim + dim)
+        for depth, dim in zip(depths, dims, strict=True)
+    ]
+    between = [2 * a + 4 * a * b + b for a, b in itertools.pairwise(dims)]
+    return stem + sum(blocks) + sum(between) + 2 * dims[-1]
+
+
 def sampler_layer(query: int, dim: int, towers: int, extra_keys: int) -> int:
     """Parameters of an SVA layer by the table of cambrian.md section 12."""
     normed_linear = 2 * dim + dim * dim
@@ -36,7 +48,14 @@ def test_8b_has_the_published_sizes() -> None:
     assert round((siglip + pool) / 1e6, 1) == 428.2
     assert clip == vit(1024, 24, 4096, 577, 14, bias=False) + 1024 + 2 * 1024
     assert round(clip / 1e6, 1) == 303.5
+    # SwiGLU: 8192 gate and value channels into 4096; layer scale; class token; 27x27 positions.
+    block = 4 * 1536**2 + 4 * 1536 + 1536 * 8192 + 8192 + 4096 * 1536 + 1536 + 4 * 1536 + 2 * 1536
+    patches = 3 * 14**2 * 1536 + 1536
+    assert dinov2 == 40 * block + patches + 1536 + (27**2 + 1) * 1536 + 2 * 1536
+    # At 37x37 positions these are the published 1136.5 M.
+    assert round((dinov2 + (37**2 - 27**2) * 1536) / 1e6, 1) == 1136.5
     assert round(dinov2 / 1e6, 1) == 1135.5
+    assert convnext == convnext_parameters((3, 4, 30, 3), (384, 768, 1536, 3072))
     assert round(convnext / 1e6, 1) == 843.4
 
     parts = document["parts"]
@@ -126,6 +145,16 @@ def test_show_prints_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert document["parameters"] == sum(document["parts"].values())
     assert models_command.run(["show", "tiny"]) == 0
     assert "tiny-resnet" in capsys.readouterr().out
+
+
+def test_show_names_the_published_weights_and_the_position_rule(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert models_command.run(["show", "8b"]) == 0
+    printed = capsys.readouterr().out
+    for spec in preset("8b").tower_specs:
+        assert str(spec.weights) in printed
+    assert printed.count("scale_factor") == 1
 
 
 def test_importing_the_package_loads_no_tensor_library() -> None:

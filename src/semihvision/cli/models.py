@@ -37,19 +37,16 @@ def show(argv: list[str]) -> int:
         for tower in document["towers"]
     ]
     print_table(f"Towers of {arguments.preset}", columns, rows)
-    print_table(
-        "Weights of the towers",
-        ("tower", "timm's hub name", "position table", "dtype"),
-        [
-            (
-                tower["name"],
-                tower["weights"] or "none: starts random",
-                tower["position_rule"] or "of its own grid",
-                tower["dtype"] or "the model's",
-            )
-            for tower in document["towers"]
-        ],
-    )
+    weights = [
+        (
+            number,
+            tower["weights"] or "none: starts random",
+            tower["position_rule"] or "own grid",
+            tower["dtype"] or "model's",
+        )
+        for number, tower in enumerate(document["towers"])
+    ]
+    print_table("Weights", ("#", "timm's hub name", "positions", "dtype"), weights)
     parts = [(name, f"{count:,}") for name, count in document["parts"].items()]
     parts.append(("total", f"{document['parameters']:,}"))
     print_table("Parts", ("part", "parameters"), parts)
