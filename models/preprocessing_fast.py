@@ -48,8 +48,10 @@ def fast_levels(image: Image.Image, specs: tuple[TowerSpec, ...]) -> list[Tensor
     batch = torch.from_numpy(square).permute(2, 0, 1)[None]
     levels = []
     for spec in specs:
+        # Row by row: NumPy would write three bytes at a time otherwise, 3 ms at 2000 x 1500.
+        row = np.full((full, 3), spec.padding_colour, dtype=np.uint8)
         for part in border:
-            part[:] = spec.padding_colour
+            part[:] = row[: part.shape[1]]
         size = (spec.input_side_px, spec.input_side_px)
         levels.append(F.interpolate(batch, size, mode=spec.interpolation, antialias=True)[0])
     return levels
