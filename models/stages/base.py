@@ -3,7 +3,9 @@
 A stage is a table of trained parts (`Stage.parts`) and its default rates; everything else is here.
 """
 
+import copy
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -11,17 +13,24 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
-from transformers import get_cosine_schedule_with_warmup
 
+from models.acceleration import ActivationCheckpointing
 from models.fitting import TooLong
-from models.modeling import PMCCambrian
+from models.lora import LoRASettings
+from models.losses import LossKind
+from models.modeling import PMCCambrian, PMCCambrianOutput
 from models.official_prompt import read_system_prompt
-from models.parts import PARTS, part_of
+from models.parts import PARTS
 from models.presets import preset as preset_config
 from models.processing import PMCCambrianProcessor, official_prompt_of
+from models.stages.building import ModelPlan, build, build_sharded
+from models.stages.filler import with_filler_image
+from models.stages.folder import swap_in, write_weights
 from models.stages.handoff import check_handoff, read_lineage, write_lineage
+from models.stages.optimiser import adamw_with_cosine, parameter_groups
+from models.stages.window import StepWindow, scale_gradients
 from models.template import TemplateStyle
-from models.tower_weights import TowerWeights, check_tower_sources, load_tower_weights
+from models.tower_weights import TowerWeights, check_tower_sources
 from semihvision.core.batch import Batch
 from semihvision.core.errors import InputError
 from semihvision.core.hashing import hash_path
@@ -48,6 +57,12 @@ class Stage(L.LightningModule):
         warmup_fraction: Share of the steps over which the rate rises linearly from 0.
         weight_decay: AdamW's decay.
         adam_beta2: AdamW's decay of squared gradients; shorter runs want a smaller one.
+        lora: Adapters that are trained in place of the language model's weights; the model folder
+            holds them merged.
+        loss: ``plain``, or ``chunked``, which never holds the logits of all trained tokens.
+        activation_checkpointing: ``none``, ``selective`` or ``full`` (`models.acceleration`).
+        compile_blocks: Compile every block of towers, connector, samplers and decoder.
+        cpu_offload: Keep shards and optimizer state in host memory; sharded runs only.
         system_prompt: System turn of every conversation; empty for none.
         system_prompt_file: UTF-8 file with that text, in place of ``system_prompt``.
         template: Style of the conversation template, ``cambrian`` or ``meta``.
@@ -74,6 +89,11 @@ class Stage(L.LightningModule):
         warmup_fraction: float = 0.03,
         weight_decay: float = 0.0,
         adam_beta2: float = 0.999,
+        lora: LoRASettings | None = None,
+        loss: LossKind = "plain",
+        activation_checkpointing: ActivationCheckpointing = "none",
+        compile_blocks: bool = False,
+        cpu_offload: bool = False,
         system_prompt: str = "",
         system_prompt_file: str = "",
         template: TemplateStyle = "cambrian",
@@ -87,12 +107,18 @@ class Stage(L.LightningModule):
         unknown = sorted(set(self.train_parts) - set(PARTS))
         if unknown or not self.train_parts:
             raise InputError(f"train_parts {unknown or '[]'}: expected some of {', '.join(PARTS)}")
+        if lora is not None and "language_model" not in self.train_parts:
+            raise InputError(
+                f"lora: this stage does not train the language model, only "
+                f"{', '.join(self.train_parts)}; leave lora out, or use stage 2 or 3"
+            )
         self.preset = preset
         self.init_from = Path(init_from) if init_from else None
-        self.learning_rate = learning_rate
-        self.part_rates = {
-            part: sampler_learning_rate for part in SAMPLER_PARTS if sampler_learning_rate
-        } | ({"towers": tower_learning_rate} if tower_learning_rate else {})
+        self.part_rates = {part: learning_rate for part in self.train_parts}
+        for part in SAMPLER_PARTS & self.part_rates.keys():
+            self.part_rates[part] = sampler_learning_rate or learning_rate
+        if "towers" in self.part_rates:
+            self.part_rates["towers"] = tower_learning_rate or learning_rate
         self.warmup_fraction = warmup_fraction
         self.weight_decay = weight_decay
         self.adam_beta2 = adam_beta2
@@ -114,33 +140,43 @@ class Stage(L.LightningModule):
             official=None if other_prompt else official_prompt_of(self.init_from),
         )
         self.processor.check_official()
+        self.plan = ModelPlan(
+            config=wanted,
+            folder=self.init_from,
+            parts=self.train_parts,
+            tower_weights=self.tower_weights,
+            lora=lora,
+            activation_checkpointing=activation_checkpointing,
+            compiled=compile_blocks,
+        )
+        self.loss_kind: LossKind = loss
+        self.cpu_offload = cpu_offload
         self.model: PMCCambrian | None = None
+        self._window = StepWindow()
 
     def configure_model(self) -> None:
-        """Builds the model once, and freezes what this stage does not train."""
+        """Builds the model once, sharded where the strategy shards, and freezes its other parts."""
         if self.model is not None:
             return
-        if self.init_from is None:
-            self.model = PMCCambrian.from_preset(self.preset)
+        if self._sharded:
+            self.model, self.loaded_towers = build_sharded(
+                self.plan,
+                cast(Any, self.device_mesh)["data_parallel"],
+                device=self.trainer.strategy.root_device,
+                compute_dtype=self._compute_dtype(),
+                cpu_offload=self.cpu_offload,
+            )
         else:
-            self.model = PMCCambrian.from_pretrained(self.init_from)
-            # transformers hands models over in evaluation mode.
-            self.model.train()
-        self._prepare_towers(self.model)
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(part_of(name) in self.train_parts)
+            self.model, self.loaded_towers = build(self.plan)
+        self.model.loss_kind = self.loss_kind
 
-    def _prepare_towers(self, model: PMCCambrian) -> None:
-        """Loads the towers' published weights; a trained tower gets a float32 copy of its own."""
-        trained = "towers" in self.train_parts
-        # Frozen batch norms, where a tower has some, keep their published statistics.
-        model.towers.train(trained)
-        for tower in model.towers:
-            if trained and tower.backbone is not None:
-                tower.backbone.float()
-            source = self.tower_weights.get(tower.spec.name)
-            if source is not None:
-                self.loaded_towers[tower.spec.name] = load_tower_weights(tower, source)
+    @property
+    def _sharded(self) -> bool:
+        """Whether the strategy shards. Generation runs on whole models, so `predict` never does."""
+        return self.device_mesh is not None and not self.trainer.predicting
+
+    def _compute_dtype(self) -> torch.dtype | None:
+        return torch.bfloat16 if str(self.trainer.precision).startswith("bf16") else None
 
     @property
     def network(self) -> PMCCambrian:
@@ -151,50 +187,63 @@ class Stage(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with one group per trained part; linear warm-up, then cosine to zero."""
-        groups: dict[str, list[torch.nn.Parameter]] = {part: [] for part in self.train_parts}
-        for name, parameter in self.network.named_parameters():
-            if parameter.requires_grad:
-                groups[part_of(name)].append(parameter)
-        optimizer = torch.optim.AdamW(
-            [
-                {"params": params, "lr": self.part_rates.get(part, self.learning_rate)}
-                | {"name": part}
-                for part, params in groups.items()
-                if params
-            ],
+        return adamw_with_cosine(
+            parameter_groups(self.network, self.part_rates),
+            steps=int(self.trainer.estimated_stepping_batches),
+            warmup_fraction=self.warmup_fraction,
             weight_decay=self.weight_decay,
-            betas=(0.9, self.adam_beta2),
+            beta2=self.adam_beta2,
         )
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = get_cosine_schedule_with_warmup(
-            optimizer, round(self.warmup_fraction * steps), steps
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
 
-    def _loss(self, batch: Batch) -> Tensor:
+    def _forward(self, batch: Batch) -> PMCCambrianOutput:
+        if self._sharded and not batch["pixel_values"]:
+            batch = with_filler_image(batch, tuple(self.network.config.tower_specs))
         tensors: dict[str, Any] = {k: v for k, v in batch.items() if k != "example_ids"}
-        return cast(Tensor, self.network(**tensors).loss)
+        return cast(PMCCambrianOutput, self.network(**tensors))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Loss of one batch: mean cross-entropy over the trained tokens."""
-        loss = self._loss(batch)
-        self.log("train/loss", loss, prog_bar=True)
-        return loss
+        """Loss of one batch, summed over its trained tokens; `backward` makes the step's mean."""
+        output = self._forward(batch)
+        loss_sum = cast(Tensor, output.loss_sum)
+        self._window.add(loss_sum, cast(Tensor, output.num_trained_tokens))
+        self._ends_step = self._is_last_of_step(batch_index)
+        return loss_sum
+
+    def _is_last_of_step(self, batch_index: int) -> bool:
+        every = self.trainer.accumulate_grad_batches
+        return (batch_index + 1) % every == 0 or self.trainer.is_last_batch
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Sums gradients; after a step's last batch, divides them by all its trained tokens.
+
+        This runs before every hook and callback that looks at gradients.
+        """
+        super().backward(loss, *args, **kwargs)
+        if not self._ends_step:
+            return
+        mean, num_tokens = self._window.close()
+        # Lightning has divided the sums by the batches of a step, the strategy by the processes.
+        divided_by = self.trainer.accumulate_grad_batches * self.trainer.world_size
+        scale_gradients(self.network.parameters(), divided_by / num_tokens)
+        self.step_loss = mean
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Logs the mean loss over the trained tokens of the step, on all processes."""
+        self.log("train/loss", self.step_loss, prog_bar=True)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Logs the validation loss, weighted by samples."""
+        """Logs the mean validation loss over trained tokens."""
         self._evaluation_step(batch, "validation/loss")
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Logs the test loss, weighted by samples."""
+        """Logs the mean test loss over trained tokens."""
         self._evaluation_step(batch, "test/loss")
 
     def _evaluation_step(self, batch: Batch, name: str) -> None:
-        size = len(batch["example_ids"])
-        self.log(name, self._loss(batch), prog_bar=True, batch_size=size, sync_dist=True)
+        output = self._forward(batch)
+        num_tokens = int(cast(Tensor, output.num_trained_tokens))
+        mean = cast(Tensor, output.loss_sum) / max(num_tokens, 1)
+        self.log(name, mean, prog_bar=True, batch_size=num_tokens, sync_dist=True)
 
     def predict_step(self, batch: Batch, batch_index: int) -> list[dict[str, str]]:
         """Greedy answers: one ``{"id": ..., "answer": ...}`` per sample."""
@@ -227,27 +276,39 @@ class Stage(L.LightningModule):
     def save_model_folder(self, folder: Path, **facts: Any) -> None:
         """Writes weights, configuration, tokenizer and lineage for the next stage or evaluation.
 
+        Every process must call it; the first one writes.
+
         Args:
             folder: Where to; made if it is not there.
             **facts: What else the lineage should say of this stage, e.g. the data hash.
         """
+        if self.global_rank != 0:
+            write_weights(self.network, None, lora=self.plan.lora)
+            return
         partial = folder.with_name(folder.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        self.network.save_pretrained(partial)
+        write_weights(self.network, partial, lora=self.plan.lora)
+        config = copy.deepcopy(self.network.config)
+        config.architectures, config.dtype = ["PMCCambrian"], "float32"
+        config.save_pretrained(partial)
+        self.network.generation_config.save_pretrained(partial)
         self.processor.save_pretrained(partial)
+        write_lineage(partial, [*read_lineage(self.init_from), self._lineage_entry(facts)])
+        swap_in(partial, folder)
+
+    def _lineage_entry(self, facts: dict[str, Any]) -> dict[str, Any]:
         entry = {"stage": type(self).__name__, "preset": self.preset, **facts}
         if self.init_from is not None:
             entry["init_from_hash"] = hash_path(self.init_from)
+        if self.plan.lora is not None:
+            entry["lora"] = asdict(self.plan.lora)
         if self.loaded_towers:
             entry["tower_weights"] = {
                 name: {"source": weights.source, "sha256": weights.sha256}
                 for name, weights in self.loaded_towers.items()
             }
-        write_lineage(partial, [*read_lineage(self.init_from), entry])
-        # The folder is swapped when complete, so that a kill leaves the older one or the newer.
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
+        return entry
 
 
 def _system_text(text: str, file: str) -> str:

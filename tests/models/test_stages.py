@@ -62,6 +62,8 @@ pytestmark = pytest.mark.filterwarnings(
     # Two batches in memory need no loader processes, and no length to estimate.
     "ignore:.*does not have many workers:UserWarning",
     "ignore:The number of training batches:UserWarning",
+    # Frozen towers stay in evaluation mode on purpose.
+    "ignore:Found .* module.s. in eval mode:UserWarning",
     "ignore:You defined a `validation_step`:UserWarning",
 )
 

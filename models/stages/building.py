@@ -1,0 +1,201 @@
+"""A stage's model, from a preset or a folder, in one process or sharded over several."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
+
+from models.acceleration import ActivationCheckpointing, accelerate_blocks
+from models.configuration import PMCCambrianConfig
+from models.lora import LoRASettings, adapter_start, add_lora, is_adapter, merged_name
+from models.modeling import PMCCambrian
+from models.parts import part_of
+from models.sharding import fill, shard
+from models.tower_weights import TowerWeights, load_tower_weights
+from models.towers import VisionTower
+from semihvision.core.errors import InputError
+from semihvision.core.json_files import read_json
+
+INDEX_FILE = "model.safetensors.index.json"
+SINGLE_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPlan:
+    """What a stage's model is made of and how it runs.
+
+    Attributes:
+        config: Sizes.
+        folder: Model folder with its weights; None: random ones.
+        parts: Parts that are trained.
+        tower_weights: Source of published weights by tower name.
+        lora: Adapters in place of the language model's weights; None for none.
+        activation_checkpointing: See `models.acceleration`.
+        compiled: See `models.acceleration`.
+        seed: Of the adapters' start values.
+    """
+
+    config: PMCCambrianConfig
+    folder: Path | None
+    parts: tuple[str, ...]
+    tower_weights: Mapping[str, str] = field(default_factory=dict)
+    lora: LoRASettings | None = None
+    activation_checkpointing: ActivationCheckpointing = "none"
+    compiled: bool = False
+    seed: int = 0
+
+
+class Built(NamedTuple):
+    """A model and the published weights its towers were given."""
+
+    model: PMCCambrian
+    towers: dict[str, TowerWeights]
+
+
+def build(plan: ModelPlan) -> Built:
+    """The model in one process."""
+    if plan.folder is None:
+        model = PMCCambrian(plan.config)
+    else:
+        # Trained weights are float32 whatever the folder holds: sums of small updates need it.
+        model = PMCCambrian.from_pretrained(plan.folder, dtype=torch.float32)
+    towers: list[Any] = list(model.towers)
+    loaded = {
+        tower.spec.name: load_tower_weights(tower, plan.tower_weights[tower.spec.name])
+        for tower in towers
+        if tower.spec.name in plan.tower_weights
+    }
+    _prepare(model, plan)
+    return Built(model, loaded)
+
+
+def build_sharded(
+    plan: ModelPlan,
+    mesh: DeviceMesh,
+    *,
+    device: torch.device,
+    compute_dtype: torch.dtype | None,
+    cpu_offload: bool,
+) -> Built:
+    """The same model, sharded; every process calls it and none but the first holds it whole.
+
+    The first process reads one tensor of a folder at a time; random weights it makes as a whole.
+
+    Args:
+        plan: What to build.
+        mesh: One-dimensional.
+        device: Where shards are computed with.
+        compute_dtype: See `models.sharding.shard`.
+        cpu_offload: See `models.sharding.shard`.
+    """
+    with torch.device("meta"):
+        model = PMCCambrian(plan.config)
+    _prepare(model, plan)
+    shard(model, mesh, compute_dtype=compute_dtype, cpu_offload=cpu_offload)
+    start = StartValues(plan) if mesh.get_rank() == 0 else None
+    value = start.value if start else None
+    fill(model, value, device=torch.device("cpu") if cpu_offload else device)
+    return Built(model, start.loaded_towers if start else {})
+
+
+def _prepare(model: PMCCambrian, plan: ModelPlan) -> None:
+    """Modes, dtypes, what is trained, adapters, and how blocks run; the order matters."""
+    # transformers hands models over in evaluation mode.
+    model.train()
+    towers_trained = "towers" in plan.parts
+    # Frozen batch norms, where a tower has some, keep their published statistics.
+    model.towers.train(towers_trained)
+    towers: list[Any] = list(model.towers)
+    for tower in towers:
+        if towers_trained and tower.backbone is not None:
+            tower.backbone.float()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(part_of(name) in plan.parts)
+    if plan.lora is not None:
+        add_lora(model, plan.lora, seed=plan.seed)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError(f"nothing is trained: the model has no parameters in {list(plan.parts)}")
+    accelerate_blocks(
+        model, activation_checkpointing=plan.activation_checkpointing, compiled=plan.compiled
+    )
+
+
+class StartValues:
+    """Start value of every name of a model's state, as `build` would give it.
+
+    Args:
+        plan: What is built.
+    """
+
+    def __init__(self, plan: ModelPlan) -> None:
+        self._plan = plan
+        self.loaded_towers: dict[str, TowerWeights] = {}
+        self._tower_state: tuple[str, dict[str, Tensor]] = ("", {})
+        self._plain: Callable[[str], Tensor]
+        if plan.folder is None:
+            self._plain = PMCCambrian(plan.config).state_dict().__getitem__
+        else:
+            self._plain = FolderTensors(plan.folder).read
+        self._adapters: dict[str, torch.Size] = {}
+        if plan.lora is not None:
+            with torch.device("meta"):
+                model = PMCCambrian(plan.config)
+            add_lora(model, plan.lora)
+            named = model.named_parameters()
+            self._adapters = {name: p.shape for name, p in named if is_adapter(name)}
+
+    def value(self, name: str) -> Tensor:
+        """The whole tensor."""
+        if name in self._adapters:
+            return adapter_start(name, self._adapters[name], seed=self._plan.seed)
+        if name.startswith("towers."):
+            number = name.split(".")[1]
+            spec = self._plan.config.tower_specs[int(number)]
+            if spec.name in self._plan.tower_weights:
+                return self._tower(number)[name.removeprefix(f"towers.{number}.")]
+        return self._plain(merged_name(name) or name)
+
+    def _tower(self, number: str) -> dict[str, Tensor]:
+        """State of a tower with its published weights; only one tower is held at a time."""
+        if self._tower_state[0] != number:
+            tower = VisionTower(self._plan.config.tower_specs[int(number)])
+            source = self._plan.tower_weights[tower.spec.name]
+            self.loaded_towers[tower.spec.name] = load_tower_weights(tower, source)
+            self._tower_state = (number, tower.state_dict())
+        return self._tower_state[1]
+
+
+class FolderTensors:
+    """Weights of a model folder, read one at a time through a memory map.
+
+    Args:
+        folder: As `Stage.save_model_folder` or ``save_pretrained`` wrote it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        index = folder / INDEX_FILE
+        self._files: dict[str, str] = read_json(index)["weight_map"] if index.is_file() else {}
+
+    def read(self, name: str) -> Tensor:
+        """One tensor.
+
+        Raises:
+            InputError: The folder does not hold it.
+        """
+        # Only the name counts: a path in the index must not lead out of the folder.
+        file = self.folder / Path(self._files.get(name, SINGLE_FILE)).name
+        try:
+            with safe_open(file, framework="pt") as opened:
+                tensor: Tensor = opened.get_tensor(name)
+                return tensor
+        except Exception as error:
+            raise InputError(
+                f"{file}: weight {name!r} cannot be read ({type(error).__name__}); expected a "
+                "complete model folder as `semihvision fit` writes it"
+            ) from None

@@ -1,0 +1,85 @@
+"""Writing a stage's model as a folder, tensor by tensor, from one process or from all shards."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from models.lora import LoRASettings, merged_tensors
+from models.modeling import PMCCambrian
+from models.sharding import whole_tensor
+from models.stages.building import INDEX_FILE, SINGLE_FILE
+
+SHARD_BYTES = 5 * 1024**3
+"""Largest weight file: as much as the writing process holds in memory."""
+
+
+def write_weights(
+    model: PMCCambrian,
+    folder: Path | None,
+    *,
+    lora: LoRASettings | None,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Writes the weights of a plain PMCCambrian, adapters merged, in safetensors files.
+
+    Every process must call it: gathering a tensor from its shards takes all of them.
+
+    Args:
+        model: Sharded or not.
+        folder: Where to; None in the processes that only take part.
+        lora: Of its adapters.
+        shard_bytes: Largest file; a larger tensor gets one of its own.
+    """
+    state = model.state_dict(keep_vars=True)
+    first: dict[int, str] = {}
+    names = [name for name, tensor in state.items() if first.setdefault(id(tensor), name) == name]
+    tensors = merged_tensors(names, lambda name: whole_tensor(state[name]), lora)
+    if folder is None:
+        for _ in tensors:
+            pass
+        return
+    _write_files(tensors, folder, shard_bytes)
+
+
+def _write_files(tensors: Iterator[tuple[str, Tensor]], folder: Path, shard_bytes: int) -> None:
+    files: list[list[str]] = []
+    pending: dict[str, Tensor] = {}
+    total = 0
+
+    def write() -> None:
+        name = f"part-{len(files):05d}.safetensors"
+        save_file(pending, folder / name, metadata={"format": "pt"})
+        files.append(list(pending))
+        pending.clear()
+
+    for name, tensor in tensors:
+        if pending and sum(t.nbytes for t in pending.values()) + tensor.nbytes > shard_bytes:
+            write()
+        pending[name] = tensor.contiguous()
+        total += tensor.nbytes
+    write()
+    _name_files(folder, files, total)
+
+
+def _name_files(folder: Path, files: list[list[str]], total: int) -> None:
+    """Gives the files their usual names, which say how many there are, and writes the index."""
+    weight_map: dict[str, str] = {}
+    for i, held in enumerate(files):
+        final = f"model-{i + 1:05d}-of-{len(files):05d}.safetensors"
+        target = SINGLE_FILE if len(files) == 1 else final
+        (folder / f"part-{i:05d}.safetensors").replace(folder / target)
+        weight_map |= dict.fromkeys(held, target)
+    if len(files) > 1:
+        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+        text = json.dumps(index, indent=2, sort_keys=True)
+        (folder / INDEX_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def swap_in(partial: Path, folder: Path) -> None:
+    """Puts a complete folder in the place of an older one, which is there until the last moment."""
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
