@@ -17,10 +17,18 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from data_modules.examples import SPLITS, Use, examples_of
-from semihvision.core.batch import EncodedSample, Example, Processor, TowerPixels
+from data_modules.order import Order, ShardedBatches, fixed_order, shuffled_order
+from semihvision.core.batch import (
+    IGNORE_INDEX,
+    EncodedSample,
+    Example,
+    Processor,
+    TowerPixels,
+)
 from semihvision.core.card import CARD_MODULES
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import read_image
+from semihvision.core.lineage import Contents
 from semihvision.core.paths import inside
 from semihvision.core.record import ImageRef, Record
 
@@ -56,6 +64,11 @@ class ExampleDataset(Dataset[EncodedSample]):
         return len(self.examples)
 
     def __getitem__(self, index: int) -> EncodedSample:
+        """An encoded sample; a negative index asks for one of which nothing is trained."""
+        if index < 0:
+            sample = self[-1 - index]
+            sample["labels"] = torch.full_like(sample["labels"], IGNORE_INDEX)
+            return sample
         example = self.examples[index]
         images = [self._image(example.source, image) for image in example.images]
         encode = self._processor.encode_prompt if self._prompts_only else self._processor.encode
@@ -77,7 +90,12 @@ class RecordDataModule(L.LightningDataModule):
     Args:
         processor: Decides what a sample looks like; linked in from the stage by the command line.
         uses: Which parts of a record become samples.
-        batch_size: Samples per device and step.
+        batch_size: Most samples per device and batch.
+        global_batch_size: Samples of one optimizer step on all devices together; batches and their
+            accumulation follow from it and the number of devices. 0: as many as ``batch_size``,
+            devices and ``trainer.accumulate_grad_batches`` make.
+        source_weights: How often an epoch shows the samples of a source, by name; 1 if not named.
+            Of 0.5 every epoch shows another half.
         num_workers: Loader processes; 0 loads in the main process.
         validation_fraction: Share of training groups held out for validation, beside any
             validation split of the owner.
@@ -92,6 +110,8 @@ class RecordDataModule(L.LightningDataModule):
         processor: Processor | None = None,
         uses: list[Use] | None = None,
         batch_size: int = 8,
+        global_batch_size: int = 0,
+        source_weights: dict[str, float] | None = None,
         num_workers: int = 0,
         validation_fraction: float = 0.05,
         seed: int = 0,
@@ -105,6 +125,11 @@ class RecordDataModule(L.LightningDataModule):
         self.processor = processor
         self.uses: list[Use] = uses or ["qa", "conversations"]
         self.batch_size = batch_size
+        self.global_batch_size = global_batch_size
+        self.source_weights = source_weights or {}
+        if min(self.source_weights.values(), default=1.0) < 0:
+            raise InputError(f"source_weights {self.source_weights}: expected no negative one")
+        self._start = (0, 0)
         self.num_workers = num_workers
         self.validation_fraction = validation_fraction
         self.seed = seed
@@ -113,6 +138,7 @@ class RecordDataModule(L.LightningDataModule):
         self._prepared: dict[tuple[str, str, int | None], TowerPixels] | None = (
             {} if cache_images else None
         )
+        self.contents = Contents()
         self._examples: dict[str, list[Example]] = {}
         self._data_hash = ""
 
@@ -146,13 +172,76 @@ class RecordDataModule(L.LightningDataModule):
                 f"{type(self).__name__}: no samples in split {wanted!r} for uses {self.uses}; "
                 f"found {found}"
             )
+        if stage == "fit":
+            self._check_weights()
+            self._plan_steps()
+
+    def _check_weights(self) -> None:
+        unknown = sorted(self.source_weights.keys() - self.roots().keys())
+        if unknown:
+            raise InputError(
+                f"source_weights {unknown}: no such sources here; known: {sorted(self.roots())}"
+            )
+
+    def _plan_steps(self) -> None:
+        """Divides `global_batch_size` into processes, batches and accumulation."""
+        if not self.global_batch_size or self.trainer is None:
+            return
+        own, rest = divmod(self.global_batch_size, self.trainer.world_size)
+        if rest or not own:
+            raise InputError(
+                f"global_batch_size {self.global_batch_size} cannot be divided by "
+                f"{self.trainer.world_size} devices; change one of them"
+            )
+        if self.trainer.accumulate_grad_batches != 1:
+            raise InputError(
+                "global_batch_size and trainer.accumulate_grad_batches are both given; leave out one"
+            )
+        self.batch_size = max(n for n in range(1, self.batch_size + 1) if own % n == 0)
+        self.trainer.accumulate_grad_batches = own // self.batch_size
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far the training data are used: the epoch, and its samples on all devices together.
+
+        To be asked for when a batch has ended.
+        """
+        if self.trainer is None:
+            raise RuntimeError("the data module is attached to no trainer")
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        epoch = self.trainer.current_epoch
+        if done >= self.trainer.num_training_batches:
+            return {"epoch": epoch + 1, "used": 0}
+        return {"epoch": epoch, "used": done * self.batch_size * self.trainer.world_size}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on where `state_dict` was taken, also with another number of devices.
+
+        Raises:
+            InputError: The used samples are no whole number of this run's optimizer steps.
+        """
+        if self.trainer is not None:
+            step = self.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
+            if state_dict["used"] % step:
+                raise InputError(
+                    f"the checkpoint has used {state_dict['used']} samples of its epoch, which is no "
+                    f"multiple of this run's {step} a step; set global_batch_size to that of the "
+                    "run that is resumed"
+                )
+        self._start = (state_dict["epoch"], state_dict["used"])
+
+    @property
+    def batches_used(self) -> int:
+        """Batches of this process that the epoch which is resumed has used."""
+        world_size = 1 if self.trainer is None else self.trainer.world_size
+        return self._start[1] // (self.batch_size * world_size)
 
     def _read(self) -> None:
-        digest = hashlib.sha256()
+        digest, contents = hashlib.sha256(), Contents()
 
         def hashed() -> Iterator[Record]:
             for record in self.records():
                 digest.update(record.model_dump_json().encode())
+                contents.add(record)
                 yield record
 
         splits: dict[str, list[Example]] = {split: [] for split in SPLITS.values()}
@@ -166,6 +255,7 @@ class RecordDataModule(L.LightningDataModule):
                 splits[example.split].append(example)
         self._examples = splits
         self._data_hash = digest.hexdigest()
+        self.contents = contents
 
     def _usable(self, example: Example) -> bool:
         """Whether a sample can be encoded; refused and listed now, not in the middle of an epoch.
@@ -205,13 +295,33 @@ class RecordDataModule(L.LightningDataModule):
         )
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
-            shuffle=shuffle,
-            generator=torch.Generator().manual_seed(self.seed) if shuffle else None,
+            batch_sampler=self._batches(split, shuffle=shuffle, whole=prompts_only),
+            # Its own generator, so that starting workers draws nothing from the global one.
+            generator=torch.Generator().manual_seed(self.seed),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             collate_fn=self.processor.collate,
         )
+
+    def _batches(self, split: str, *, shuffle: bool, whole: bool) -> ShardedBatches:
+        """Batches of this process; of all samples where the split is not divided."""
+        divided = self.trainer is not None and not whole
+        batches = ShardedBatches(
+            self._order(split, shuffle=shuffle),
+            batch_size=self.batch_size,
+            rank=self.trainer.global_rank if divided else 0,  # type: ignore[union-attr]
+            world_size=self.trainer.world_size if divided else 1,  # type: ignore[union-attr]
+        )
+        if shuffle:
+            batches.start_at(epoch=self._start[0], used=self._start[1])
+        return batches
+
+    def _order(self, split: str, *, shuffle: bool) -> Order:
+        examples = self.examples(split)
+        if not shuffle:
+            return fixed_order(len(examples))
+        weights = [self.source_weights.get(example.source, 1.0) for example in examples]
+        return shuffled_order(weights, seed=self.seed)
 
     def train_dataloader(self) -> "Loader":
         """Training samples in a new order every epoch, which `seed` decides."""

@@ -77,6 +77,8 @@ def test_fit_leaves_a_model_its_history_and_a_traceable_run(config: Path, tmp_pa
     (entry,) = read_lineage(tmp_path / "model")
     assert entry["data_hash"] == run.data.tags["data_hash"]
     assert entry["steps"] == 1
+    assert list(entry["data"]["sources"]) == ["vqa_rad"]
+    assert list(entry["data"]["producers"]) == ["human"]
 
     argv = ["predict", "-c", str(config), f"--model.init_args.init_from={tmp_path / 'model'}"]
     assert main(argv) == 3

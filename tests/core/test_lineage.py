@@ -1,6 +1,6 @@
 from hand_written_records import vqa_rad_image
 
-from semihvision.core.lineage import sources_of
+from semihvision.core.lineage import Contents, sources_of
 from semihvision.core.parquet import read_records, write_records
 from semihvision.core.record import Provenance, Record, Retrieved
 
@@ -37,3 +37,16 @@ def test_lineage_survives_the_file(tmp_path) -> None:
     record = made_with(Retrieved(ref="folder/1", kind="case", score=0.9, sources=("eurorad",)))
     write_records(tmp_path / "r.parquet", [record])
     assert sources_of(next(read_records(tmp_path / "r.parquet"))) == sources_of(record)
+
+
+def test_contents_count_sources_licences_and_who_wrote_the_texts() -> None:
+    contents = Contents()
+    contents.add(vqa_rad_image())
+    case = Retrieved(ref="mimic_cxr/s1/a", kind="case", score=0.9)
+    contents.add(made_with(case))
+    found = contents.document()
+    assert found["sources"] == {"vqa_rad": 2, "mimic_cxr": 1}
+    assert sum(found["licences"].values()) == 2
+    record = vqa_rad_image()
+    parts = len(record.texts) + len(record.qa) + len(record.conversations)
+    assert sum(found["producers"].values()) == 2 * parts

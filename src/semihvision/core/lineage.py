@@ -1,6 +1,9 @@
 """Whose terms bind a record: its own source's, and those of everything its texts were made with."""
 
-from semihvision.core.record import Record, Retrieved
+from collections import Counter
+from dataclasses import dataclass, field
+
+from semihvision.core.record import QA, Conversation, Record, Retrieved, Text
 
 PUBLISHED_GUIDELINES = "open_guidelines"
 """Source whose card holds the terms of guidelines that others published."""
@@ -26,3 +29,34 @@ def sources_of_retrieved(item: Retrieved) -> tuple[str, ...]:
     """The sources of one retrieved item; a case's reference always names its own."""
     own = (item.ref.partition("/")[0],) if item.kind == "case" else ()
     return tuple(dict.fromkeys((*own, *item.sources)))
+
+
+@dataclass
+class Contents:
+    """What a model is made from, for its card: counts over records, added one at a time.
+
+    Attributes:
+        sources: Records by every source they derive from.
+        licences: Records by the licence they state.
+        producers: Current texts, questions and conversations by who made them.
+    """
+
+    sources: Counter[str] = field(default_factory=Counter)
+    licences: Counter[str] = field(default_factory=Counter)
+    producers: Counter[str] = field(default_factory=Counter)
+
+    def add(self, record: Record) -> None:
+        """Counts one record."""
+        self.sources.update(sources_of(record))
+        self.licences[record.licence.name] += 1
+        producers = {entry.provenance_id: entry.producer for entry in record.provenance}
+        parts: list[Text | QA | Conversation] = [
+            *record.current(record.texts),
+            *record.current(record.qa),
+            *record.current(record.conversations),
+        ]
+        self.producers.update(producers[part.provenance_id] for part in parts)
+
+    def document(self) -> dict[str, dict[str, int]]:
+        """The counts as plain values for JSON."""
+        return {name: dict(counts.most_common()) for name, counts in vars(self).items()}

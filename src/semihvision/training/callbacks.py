@@ -28,9 +28,12 @@ class ModelFolder(Callback):
         """Saves on rank 0."""
         if not trainer.is_global_zero:
             return
-        data_hash = getattr(trainer.datamodule, "data_hash", "")  # type: ignore[attr-defined]
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        facts = {"data_hash": getattr(data, "data_hash", "")}
+        if (contents := getattr(data, "contents", None)) is not None:
+            facts["data"] = contents.document()
         save = cast(Any, pl_module).save_model_folder
-        save(self.folder, steps=trainer.global_step, data_hash=data_hash, **code_tags())
+        save(self.folder, steps=trainer.global_step, **facts, **code_tags())
 
 
 class RunProvenance(SaveConfigCallback):
