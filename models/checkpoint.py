@@ -1,158 +1,25 @@
-"""Official Cambrian-1 checkpoints into `PMCCambrian`: key names, configuration, strict loading.
+"""Weights between official Cambrian-1 checkpoints and `PMCCambrian`: strict, in both directions.
 
-Source: cambrian.md sections 1 and 12. Official checkpoints hold no towers; a tower keeps the
-weights it is built with until its own public weights are loaded.
+Official checkpoints hold no towers: a tower keeps the weights it is built with until
+`models.tower_weights` gives it its own, and `official_state_dict` leaves towers out.
+
+Source: cambrian.md section 12.
 """
 
-import re
-from collections.abc import Mapping
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .configuration import PMCCambrianConfig, TowerSpec
+from semihvision.core.errors import InputError
+
+from .configuration import PMCCambrianConfig
 from .modeling import PMCCambrian
-from .presets import OFFICIAL_TOWERS
-
-_RENAMES = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"^(lm_head\.|model\.(?:embed_tokens|layers|norm)\.)", r"language_model.\1"),
-        (r"^model\.mm_projector_aux_(\d+)\.", r"projectors.\1."),
-        (r"^model\.mm_projector\.", "mm_projector."),
-        (r"^model\.vision_query$", "query"),
-        (r"^model\.image_newline$", "newline"),
-        (r"^model\.vision_sampler_(\d+)\.layers\.(\d+)\.", r"connector.\1.\2."),
-        (r"^model\.vision_sampler_layers\.(\d+)\.layers\.0\.", r"samplers.\1."),
-    )
-)
-_LAYER_RENAMES = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"\.cross_attn\.([kv])_proj_(\d+)\.", r".\1_proj.\2."),
-        (r"\.cross_attn\.([qo])_proj\.", r".\1_proj."),
-        (r"\.pos_embed_(\d+)$", r".pos_embed.\1"),
-        (r"\.proj_out\.linear_1\.", ".proj_out.0."),
-        (r"\.proj_out\.linear_2\.", ".proj_out.2."),
-    )
-)
-_DECODER_FIELDS = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "max_position_embeddings",
-    "rms_norm_eps",
-    "rope_theta",
-    "attention_bias",
-    "tie_word_embeddings",
-)
-_ONLY: dict[str, Any] = {
-    "mm_projector_type": "sva",
-    "mm_use_im_start_end": False,
-    "image_aspect_ratio": "pad",
-    "mm_vision_select_layer": -2,
-    "mm_vision_select_feature": "patch",
-    "rope_scaling": None,
-    "hidden_act": "silu",
-    "mlp_bias": False,
-}
-"""Official settings that this model knows one value of; an absent key has that value."""
-
-
-def own_key(official_key: str) -> str | None:
-    """Our name of an official weight; ``None`` for a name that the official layout lacks."""
-    for pattern, replacement in _RENAMES:
-        key, found = pattern.subn(replacement, official_key)
-        if found:
-            break
-    else:
-        return None
-    if key.startswith(("connector.", "samplers.")):
-        for pattern, replacement in _LAYER_RENAMES:
-            key = pattern.sub(replacement, key)
-    return key
-
-
-def config_from_official(official: Mapping[str, Any]) -> PMCCambrianConfig:
-    """Our configuration for the keys of an official ``config.json``.
-
-    Args:
-        official: Official keys. ``fake_hidden_sizes`` (golden files) stands for towers that exist
-            only as precomputed features of these widths.
-
-    Raises:
-        ValueError: A key is absent, a tower is not one of the published ones, or a setting asks
-            for what this model does not do.
-    """
-    _refuse_other_designs(official)
-    try:
-        towers = _official_towers(official)
-        return PMCCambrianConfig(
-            towers,
-            {
-                "model_type": "llama",
-                "bos_token_id": official.get("bos_token_id"),
-                "eos_token_id": official.get("eos_token_id"),
-                "pad_token_id": official.get("pad_token_id"),
-                **{name: official[name] for name in _DECODER_FIELDS if name in official},
-            },
-            vision_hidden_size=official["vision_hidden_size"],
-            query_num_list=official["query_num_list"],
-            image_token_len=official["image_token_len"],
-            connector_depth=official["connector_depth"],
-            connector_only=official["connector_only"],
-            **({} if official["connector_only"] else _sampler_schedule(official)),
-            max_sequence_length=official.get("tokenizer_model_max_length", 2048),
-        )
-    except KeyError as error:
-        raise ValueError(
-            f"official configuration lacks {error.args[0]!r}; expected the keys of a Cambrian-1 "
-            "config.json"
-        ) from None
-
-
-def _refuse_other_designs(official: Mapping[str, Any]) -> None:
-    """Raises for settings that change the official model and that this one does not have."""
-    wrong = [
-        f"{name} is {official[name]!r}, expected {only!r}"
-        for name, only in _ONLY.items()
-        if official.get(name, only) != only
-    ]
-    groups, sizes = official.get("num_query_group"), official.get("query_num_list", [])
-    if groups is not None and groups != len(sizes):
-        wrong.append(f"num_query_group is {groups}, but query_num_list has {len(sizes)} entries")
-    if wrong:
-        raise ValueError("official configuration: " + "; ".join(wrong))
-
-
-def _sampler_schedule(official: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "num_samplers": official["num_of_vision_sampler_layers"],
-        "sampler_start": official["start_of_vision_sampler_layers"],
-        "sampler_stride": official["stride_of_vision_sampler_layers"],
-    }
-
-
-def _official_towers(official: Mapping[str, Any]) -> list[TowerSpec | dict[str, Any]]:
-    names = official["mm_vision_tower_aux_list"]
-    sides = [round(n**0.5) for n in official["mm_vision_tower_aux_token_len_list"]]
-    if "fake_hidden_sizes" in official:
-        return [
-            TowerSpec(name=name, grid_side=side, dim=dim)
-            for name, side, dim in zip(names, sides, official["fake_hidden_sizes"], strict=True)
-        ]
-    towers: list[TowerSpec | dict[str, Any]] = []
-    for name, side in zip(names, sides, strict=True):
-        published = re.sub(r"-interp\d+", "", name)
-        if published not in OFFICIAL_TOWERS:
-            known = ", ".join(OFFICIAL_TOWERS)
-            raise ValueError(f"unknown vision tower {name!r}; the published ones are {known}")
-        towers.append(OFFICIAL_TOWERS[published](side))
-    return towers
+from .official_config import config_from_official
+from .official_names import official_key, own_key, stage_1_key
 
 
 def load_official_checkpoint(
@@ -168,31 +35,140 @@ def load_official_checkpoint(
         The model in evaluation mode; its towers, absent from official checkpoints, are as built.
 
     Raises:
-        ValueError: Keys are missing, unexpected or mis-shaped; all of them are listed.
+        ValueError: Keys are missing, unexpected or mis-shaped, weights hold NaN or infinity, or
+            two names of one tied weight hold different values; all of them are listed.
     """
     if not isinstance(config, PMCCambrianConfig):
         config = config_from_official(config)
     model = PMCCambrian(config)
-    own = {key: value for key, value in model.state_dict().items() if not key.startswith("towers.")}
-    renamed: dict[str, Tensor] = {}
-    problems: list[str] = []
-    for key, value in state_dict.items():
+    shapes = {key: tuple(value.shape) for key, value in state_dict.items()}
+    names = match_names(shapes, model)
+    _copy(model, {names[key]: value for key, value in state_dict.items()}, names)
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
+
+
+def load_stage_1(state_dict: Mapping[str, Tensor], model: PMCCambrian) -> None:
+    """Gives a model what an official stage-1 file holds; everything else stays as it is.
+
+    Args:
+        state_dict: Names with any prefix -> tensors: all of the connector, projectors, query,
+            newline and in-LLM samplers, and nothing else.
+        model: Keeps its language model and towers.
+
+    Raises:
+        ValueError: As `load_official_checkpoint`; two names stand for one weight.
+    """
+    keys: dict[str, str] = {}
+    for key in state_dict:
+        name = stage_1_key(key)
+        if name is None:
+            raise ValueError(
+                f"{key!r} belongs to no part that stage 1 trains; expected names with "
+                "mm_projector, vision_sampler, vision_query or image_newline"
+            )
+        if name in keys:
+            raise ValueError(f"{keys[name]!r} and {key!r} both stand for {name}")
+        keys[name] = key
+    shapes = {name: tuple(state_dict[key].shape) for name, key in keys.items()}
+    names = match_names(shapes, model, only_stage_1=True)
+    _copy(model, {names[name]: state_dict[key] for name, key in keys.items()}, names)
+
+
+def read_stage_1_file(path: Path) -> dict[str, Tensor]:
+    """The tensors of a ``mm_projector.bin``, through a memory map.
+
+    Raises:
+        InputError: The file cannot be read, or holds anything but names and tensors.
+    """
+    try:
+        loaded: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({type(error).__name__}); expected the mm_projector.bin of a "
+            "stage-1 run"
+        ) from error
+    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise InputError(f"{path}: expected names and tensors only")
+    return loaded
+
+
+def official_state_dict(model: PMCCambrian) -> dict[str, Tensor]:
+    """A model's weights under their official names; towers, which have none, are left out.
+
+    Args:
+        model: Not sharded.
+    """
+    named = ((official_key(key), value) for key, value in model.state_dict().items())
+    return {key: value for key, value in named if key is not None}
+
+
+def match_names(
+    shapes: Mapping[str, tuple[int, ...]], model: PMCCambrian, *, only_stage_1: bool = False
+) -> dict[str, str]:
+    """Official name -> our name for every weight, or a list of what does not fit.
+
+    Args:
+        shapes: Official names -> shapes.
+        model: On any device, ``meta`` included.
+        only_stage_1: Expect the parts that stage 1 trains and no others.
+
+    Raises:
+        ValueError: Names are missing or unexpected, or shapes are others.
+    """
+    own = {
+        name: tuple(value.shape)
+        for name, value in model.state_dict().items()
+        if (key := official_key(name)) is not None and (not only_stage_1 or stage_1_key(key))
+    }
+    names: dict[str, str] = {}
+    problems = []
+    for key, found in shapes.items():
         name = own_key(key)
         if name is None or name not in own:
             problems.append(f"unexpected: {key}")
             continue
-        if own[name].shape != value.shape:
-            found, expected = tuple(value.shape), tuple(own[name].shape)
-            problems.append(f"mis-shaped: {key} is {found}, expected {expected}")
-        renamed[name] = value
-    problems.extend(f"missing: {name} (our name)" for name in own.keys() - renamed.keys())
-    if problems:
+        if own[name] != found:
+            problems.append(f"mis-shaped: {key} is {found}, expected {own[name]}")
+        names[key] = name
+    # Of tied weights one may be stored for all.
+    absent = own.keys() - names.values() - _tied(model).keys()
+    problems.extend(f"missing: {official_key(name)}" for name in absent)
+    refuse(problems)
+    return names
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Raises a ValueError that lists problems, if there are any."""
+    listed = sorted(problems)
+    if listed:
         raise ValueError(
-            f"the checkpoint does not fit the configuration ({len(problems)} problems):\n  "
-            + "\n  ".join(sorted(problems))
+            f"the checkpoint does not fit the configuration ({len(listed)} problems):\n  "
+            + "\n  ".join(listed)
         )
+
+
+def not_finite(key: str, value: Tensor) -> list[str]:
+    """What is wrong with the values of a weight, in a list of at most one."""
+    if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        return [f"not finite: {key} holds NaN or infinity"]
+    return []
+
+
+def _tied(model: PMCCambrian) -> dict[str, str]:
+    """Our names of weights that are another one -> that one."""
+    tied: dict[str, str] = getattr(model, "all_tied_weights_keys", {})
+    return tied
+
+
+def _copy(model: PMCCambrian, values: Mapping[str, Tensor], names: Mapping[str, str]) -> None:
+    """Copies checked values into the model; nothing is copied if one of them is refused."""
+    problems = [p for key, name in names.items() for p in not_finite(key, values[name])]
+    for name, other in _tied(model).items():
+        if name in values and other in values and not torch.equal(values[name], values[other]):
+            problems.append(f"different: {official_key(name)} and {official_key(other)} are tied")
+    refuse(problems)
+    state = model.state_dict()
     with torch.no_grad():
-        for name, value in renamed.items():
-            own[name].copy_(value)
-    model.eval()  # type: ignore[no-untyped-call]
-    return model
+        for name, value in values.items():
+            state[name].copy_(value)

@@ -7,8 +7,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.checkpoint import config_from_official, load_official_checkpoint, own_key
+from models.checkpoint import load_official_checkpoint
 from models.golden import Golden, model_inputs, read_golden
+from models.official_config import config_from_official
+from models.official_names import own_key
 from models.parity import compare, verify
 from semihvision.cli import convert
 from semihvision.core.errors import EXIT_CHECK_FAILED, InputError
@@ -171,7 +173,7 @@ def test_all_wrong_keys_of_a_checkpoint_are_listed(golden: Golden) -> None:
     assert "mis-shaped: model.vision_query is (2, 48), expected (1, 48)" in message
     assert "unexpected: model.vision_tower_aux_list.0.weight" in message
     assert "unexpected: model.layers.9.mlp.up_proj.weight" in message
-    assert "missing: language_model.lm_head.weight" in message
+    assert "missing: lm_head.weight" in message
 
 
 def test_official_towers_are_known_by_name(golden: Golden) -> None:
