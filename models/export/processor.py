@@ -7,7 +7,7 @@ conversations into model inputs, whatever program asks.
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL.Image import Image
@@ -128,14 +128,15 @@ class PMCCambrianAutoProcessor(ProcessorMixin):
                 **kwargs,
             )
         _require(kwargs, {"return_dict": True, "return_tensors": "pt"})
-        conversations = [conversation] if isinstance(conversation[0], Mapping) else conversation
+        single = not conversation or isinstance(conversation[0], Mapping)
+        conversations = cast(Any, [conversation] if single else conversation)
         samples = [
             self._encode(i, messages, add_generation_prompt)
             for i, messages in enumerate(conversations)
         ]
         return self._inputs(samples)
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
         images: Image | Sequence[Image] | None = None,
         text: str | Sequence[str] | None = None,
