@@ -44,7 +44,7 @@ class CountingProcessor:
         assert sizes_wh == [(8, 6)]
         if len(turns[0].text) > self.max_length:
             raise InputError(f"sample {example_id}: too long")
-        return SampleFit(length=len(turns[0].text), shortened=len(turns[1].text) > 3)
+        return SampleFit(length=len(turns[0].text), shortened=turns[0].text.endswith("??"))
 
     def collate(self, samples: Sequence[EncodedSample]) -> Batch:
         return Batch(
@@ -175,6 +175,14 @@ def test_samples_that_cannot_be_used_are_refused_before_training_begins(folder: 
         "folder/3#q1": "unusable",
     }
     assert made.summary()["refused"] == 5
+
+
+def test_shortened_samples_are_counted(folder: Path) -> None:
+    made = module(folder)
+    made.setup("fit")
+    counts = made.summary()
+    assert (counts["samples/train"], counts["samples/test"]) == (6, 2)
+    assert (counts["shortened"], counts["refused"]) == (4, 0)
 
 
 def test_an_image_that_cannot_be_decoded_is_an_error_that_names_it(folder: Path) -> None:

@@ -36,7 +36,7 @@ def run(argv: list[str]) -> int:
     _check_choice("--dtype", arguments.dtype, _DTYPES)
     dialogue = _load(arguments)
     for path in arguments.image:
-        attach(dialogue, path)
+        attach(dialogue, Path(path))
     if arguments.ask is None:
         converse(dialogue)
     elif arguments.json:
@@ -52,7 +52,7 @@ def run(argv: list[str]) -> int:
 def _parser() -> Any:
     made = parser("chat", "Asks a model about images, in the terminal.")
     made.add_argument("--model", type=Path, required=True, help="model folder")
-    made.add_argument("--image", type=Path, action="append", default=[], help="may be repeated")
+    made.add_argument("--image", type=str, action="append", default=[], help="may be repeated")
     made.add_argument("--ask", type=str, help="one question; without it a dialogue begins")
     made.add_argument("--system-prompt", type=Path, help="file with another system text")
     made.add_argument(
