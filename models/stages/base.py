@@ -30,6 +30,7 @@ from models.stages.handoff import check_handoff, read_lineage, write_lineage
 from models.stages.optimiser import adamw_with_cosine, parameter_groups
 from models.stages.window import StepWindow, scale_gradients
 from models.template import TemplateStyle
+from models.tokenizer import tokenizer_hash
 from models.tower_weights import TowerWeights, check_tower_sources
 from semihvision.core.batch import Batch
 from semihvision.core.errors import InputError
@@ -272,6 +273,28 @@ class Stage(L.LightningModule):
             for name, value in self.state_dict().items():
                 if name.startswith("model.towers."):
                     state.setdefault(name, value)
+
+    def resume_facts(self) -> dict[str, str]:
+        """What a run must have in common with a checkpoint to go on from it."""
+        return {
+            "stage": type(self).__name__,
+            "preset": self.preset,
+            "init_from": str(self.init_from or ""),
+            "train_parts": ", ".join(self.train_parts),
+            "lora": str(self.plan.lora),
+            "tokenizer": tokenizer_hash(self.processor.tokenizer),
+        }
+
+    def resume_facts(self) -> dict[str, str]:
+        """What a run must have in common with a checkpoint to go on from it."""
+        return {
+            "stage": type(self).__name__,
+            "preset": self.preset,
+            "init_from": str(self.init_from or ""),
+            "train_parts": ", ".join(self.train_parts),
+            "lora": str(self.plan.lora),
+            "tokenizer": tokenizer_hash(self.processor.tokenizer),
+        }
 
     def save_model_folder(self, folder: Path, **facts: Any) -> None:
         """Writes weights, configuration, tokenizer and lineage for the next stage or evaluation.

@@ -1,5 +1,6 @@
 """Lightning callbacks of a training run."""
 
 from semihvision.training.callbacks import ModelFolder, PredictionWriter
+from semihvision.training.checkpointing import ResumableCheckpoint
 
-__all__ = ["ModelFolder", "PredictionWriter"]
+__all__ = ["ModelFolder", "PredictionWriter", "ResumableCheckpoint"]
