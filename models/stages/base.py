@@ -285,17 +285,6 @@ class Stage(L.LightningModule):
             "tokenizer": tokenizer_hash(self.processor.tokenizer),
         }
 
-    def resume_facts(self) -> dict[str, str]:
-        """What a run must have in common with a checkpoint to go on from it."""
-        return {
-            "stage": type(self).__name__,
-            "preset": self.preset,
-            "init_from": str(self.init_from or ""),
-            "train_parts": ", ".join(self.train_parts),
-            "lora": str(self.plan.lora),
-            "tokenizer": tokenizer_hash(self.processor.tokenizer),
-        }
-
     def save_model_folder(self, folder: Path, **facts: Any) -> None:
         """Writes weights, configuration, tokenizer and lineage for the next stage or evaluation.
 

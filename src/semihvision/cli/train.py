@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import lightning as L
+import torch
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from omegaconf.errors import OmegaConfBaseException
@@ -17,6 +18,7 @@ from semihvision.cli.output import stderr
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError, RefusalLog
 from semihvision.tracking import TRAIN, lightning_logger
 from semihvision.training.callbacks import RunProvenance
+from semihvision.training.strategy import launched_by, trainer_arguments
 
 
 class SemiHVisionCLI(LightningCLI):
@@ -30,8 +32,14 @@ class SemiHVisionCLI(LightningCLI):
         )
 
     def instantiate_trainer(self, **kwargs: object) -> L.Trainer:
-        """Logs to MLflow unless the configuration names a logger or turns logging off."""
+        """Logs to MLflow unless the configuration names a logger or turns logging off.
+
+        Devices and strategy follow from the launcher and the machine (`training.strategy`).
+        """
         settings = self.config[str(self.subcommand)] if self.subcommand else self.config
+        trainer = settings["trainer"]
+        num_visible = torch.cuda.device_count() if trainer["accelerator"] != "cpu" else 1
+        kwargs |= trainer_arguments(trainer, launch=launched_by(), num_visible=num_visible)
         if settings["trainer"]["logger"] is None:
             kwargs["logger"] = _default_logger(settings["run_name"] or _class_name(settings))
         return super().instantiate_trainer(**kwargs)
@@ -81,7 +89,11 @@ def train(argv: list[str]) -> SemiHVisionCLI:
             parser_kwargs={"parser_mode": "omegaconf+", "prog": "semihvision"},
             save_config_callback=RunProvenance,
             save_config_kwargs={"save_to_log_dir": False},
-            trainer_defaults={"enable_model_summary": False},
+            trainer_defaults={
+                "enable_model_summary": False,
+                # Data modules divide their samples among processes themselves.
+                "use_distributed_sampler": False,
+            },
             seed_everything_default=0,
             args=argv,
         )
@@ -93,6 +105,8 @@ _KNOWN_WARNINGS = (
     # Lightning's advice and notes that do not apply here.
     ".*does not have many workers.*",
     "LightningCLI's args parameter is intended to run from within Python.*",
+    # Frozen towers stay in evaluation mode on purpose.
+    ".*module.s. in eval mode at the start of training.*",
     # No validation data, which the configuration has asked for.
     "Total length of `list` across ranks is zero.*",
     # lightning 2.6 asks torch 2.15 for a class that torch has renamed.

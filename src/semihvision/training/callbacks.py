@@ -25,9 +25,7 @@ class ModelFolder(Callback):
         self.folder = Path(folder)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Saves on rank 0."""
-        if not trainer.is_global_zero:
-            return
+        """All processes take part where the model is sharded; the first one writes."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         facts = {"data_hash": getattr(data, "data_hash", "")}
         if (contents := getattr(data, "contents", None)) is not None:
