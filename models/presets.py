@@ -12,9 +12,10 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CLIP_COLOUR = (122, 116, 104)
 IMAGENET_COLOUR = (123, 116, 103)
-TOWER_DTYPE = "bfloat16"
-"""Of the 8b towers: the official training computes in bfloat16 (its inference in float16), and the
-2.7 billion frozen parameters take 5.4 GB instead of 10.8 GB."""
+TOWER_DTYPE = "float16"
+"""Of the 8b towers, as in the official inference (its training computes in bfloat16): 5.4 GB for
+2.7 billion frozen parameters. On the golden towers features differ from float32 by 0.07 %
+(relative root mean square), in bfloat16 by 0.5 %; on an H200 both take the same time."""
 
 
 def _siglip(grid_side: int) -> TowerSpec:

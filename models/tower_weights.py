@@ -77,9 +77,10 @@ def load_tower_weights(tower: VisionTower, source: str) -> TowerWeights:
     state = tower.backbone.state_dict()
     plan = plan_names(tensors, state)
     _check_shapes(path, plan, tensors, tower)
-    digest = hash_tensors(_converted(plan, tensors, path))
+    _check_values(path, tensors, plan, spec)
+    digest = hash_tensors(_converted(plan, tensors))
     with torch.no_grad():
-        for name, tensor in _converted(plan, tensors, path):
+        for name, tensor in _converted(plan, tensors):
             state[name].copy_(_resampled(tensor, tower) if name == _POSITION_TABLE else tensor)
     label = path.name if Path(source).is_file() else source
     _log.info("tower %s: weights %s, SHA-256 %s", spec.name, label, digest)
@@ -182,16 +183,27 @@ def _open_tensors(path: Path) -> dict[str, Tensor]:
     return loaded
 
 
-def _converted(
-    plan: NamePlan, tensors: Mapping[str, Tensor], path: Path
-) -> Iterator[tuple[str, Tensor]]:
-    """Tensors under timm's names and in timm's shapes, sorted by name, each checked."""
+def _converted(plan: NamePlan, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Tensors under timm's names and in timm's shapes, sorted by name."""
     for target in sorted(plan.sources):
-        parts = [tensors[name] for name in plan.sources[target]]
-        for name, part in zip(plan.sources[target], parts, strict=True):
-            if part.is_floating_point() and not bool(torch.isfinite(part).all()):
-                raise InputError(f"{path}: {name} holds NaN or infinity; fetch the file again")
-        yield target, _assemble(target, parts)
+        yield target, _assemble(target, [tensors[name] for name in plan.sources[target]])
+
+
+def _check_values(
+    path: Path, tensors: Mapping[str, Tensor], plan: NamePlan, spec: TowerSpec
+) -> None:
+    """Refuses NaN and infinity, in the file or in the tower's own dtype."""
+    for name in (name for names in plan.sources.values() for name in names):
+        tensor = tensors[name]
+        if not tensor.is_floating_point():
+            continue
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"{path}: {name} holds NaN or infinity; fetch the file again")
+        if spec.dtype and not bool(torch.isfinite(tensor.to(getattr(torch, spec.dtype))).all()):
+            raise InputError(
+                f"{path}: {name} holds values beyond {spec.dtype}; give tower {spec.name!r} "
+                "another dtype"
+            )
 
 
 def _assemble(target: str, parts: list[Tensor]) -> Tensor:

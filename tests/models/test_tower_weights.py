@@ -23,7 +23,8 @@ from models import ConnectorAlignment
 from models.configuration import TowerSpec
 from models.position_tables import resample_position_table, table_side
 from models.presets import preset
-from models.stages.handoff import read_lineage
+from models.processing import PMCCambrianProcessor
+from models.stages.handoff import check_handoff, read_lineage
 from models.tower_names import plan_names
 from models.tower_weights import check_tower_sources, load_tower_weights
 from models.towers import VisionTower
@@ -289,6 +290,17 @@ def test_nan_and_infinity_are_refused_by_name(value: float, tower: VisionTower, 
     refused(tower, file, r"blocks\.1\.attn\.qkv\.weight holds NaN or infinity")
 
 
+def test_values_beyond_the_towers_dtype_are_refused(file: Path, tower: VisionTower) -> None:
+    weights = load_file(file)
+    weights["blocks.0.mlp.fc1.bias"][0] = 7e4
+    save_file(weights, file)
+    load_tower_weights(tower, str(file))
+    half = VisionTower(spec(dtype="float16"))
+    refused(
+        half, file, r"blocks\.0\.mlp\.fc1\.bias holds values beyond float16; give tower 'small'"
+    )
+
+
 class Thief:
     """What a hostile checkpoint runs when it is unpickled without care."""
 
@@ -314,9 +326,10 @@ def test_damaged_and_hostile_files_are_refused(
     refused(tower, tmp_path / "weights.h5", "expected a file that ends in .safetensors or one of")
 
 
-def test_a_name_that_is_neither_file_nor_hubs_is_refused(tower: VisionTower) -> None:
-    with pytest.raises(InputError, match=r"'nowhere\.bin' is neither a file nor a name of timm's"):
-        load_tower_weights(tower, "nowhere.bin")
+@pytest.mark.parametrize("source", ["nowhere.bin", "", ".", "facebook/dinov2-giant"])
+def test_a_name_that_is_neither_file_nor_hubs_is_refused(source: str, tower: VisionTower) -> None:
+    with pytest.raises(InputError, match=rf"'{source}' is neither a file nor a name of timm's"):
+        load_tower_weights(tower, source)
 
 
 def test_without_the_hub_the_message_says_which_file_to_fetch(
@@ -420,6 +433,20 @@ def test_frozen_towers_are_in_evaluation_mode_and_trained_ones_in_float32() -> N
     trained = ConnectorAlignment(train_parts=["towers"])
     trained.configure_model()
     assert all(module.training for module in trained.network.towers.modules())
+
+
+def test_a_handoff_compares_the_position_rule_but_not_how_weights_are_stored(
+    tmp_path: Path,
+) -> None:
+    wanted, found = preset("tiny"), preset("tiny")
+    PMCCambrianProcessor.from_preset("tiny").save_pretrained(tmp_path)
+    found.towers[2]["dtype"] = "float16"
+    found.save_pretrained(tmp_path)
+    check_handoff(tmp_path, wanted=wanted)
+    found.towers[2]["position_rule"] = "size"
+    found.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"towers\.2\.position_rule 'size', not None"):
+        check_handoff(tmp_path, wanted=wanted)
 
 
 def test_a_stage_at_8b_asks_for_weights_before_anything_is_built() -> None:
