@@ -1,9 +1,11 @@
-"""`semihvision convert verify`: this model against outputs of the official Cambrian-1 code."""
+"""`semihvision convert`: checkpoints in and out; `verify` against outputs of the official code."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from semihvision.cli.convert_cambrian import from_cambrian
 from semihvision.cli.convert_hf import to_hf
 from semihvision.cli.output import print_json, print_table
 from semihvision.cli.parsing import dispatch, parser
@@ -13,7 +15,8 @@ from semihvision.core.errors import EXIT_CHECK_FAILED, InputError
 def run(argv: list[str]) -> int:
     """Dispatches the verbs."""
     summary = "recompute a golden file's outputs and compare"
-    verbs = {
+    verbs: dict[str, tuple[Callable[[list[str]], int], str]] = {
+        "from-cambrian": (from_cambrian, "a published Cambrian-1 checkpoint -> a model folder"),
         "to-hf": (to_hf, "a trained model -> a Hugging Face folder"),
         "verify": (verify, summary),
     }
