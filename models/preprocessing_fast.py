@@ -4,15 +4,20 @@ The image is copied once into one square, whose border is painted anew where two
 colour, and every tower is resized from it at full size by PyTorch's antialiased 8-bit kernels. They
 do what PIL does (rows first, the same filter) with weights of 16 instead of 22 bits.
 
-Deviation from `models.preprocessing_reference`, in 8-bit grey levels, over photograph-like
-textures, noise, checkerboards, phantoms and 60 radiographs of VQA-RAD, square, wide and tall, at
-384, 336, 378 and 1024 px: at most 2, on average below 0.01
-(``python benchmarks/preprocessing.py``). On CPUs without AVX2 PyTorch falls back to slower kernels.
+Deviation from `models.preprocessing_reference` at 384, 336, 378 and 1024 px, in 8-bit grey levels,
+square, wide and tall (``python benchmarks/preprocessing.py FOLDER``):
+
+- largest: 2, over everything drawn, 60 images of VQA-RAD and 33,000 random images and sizes;
+- mean: at most 0.003 over photograph-like textures, phantoms, noise and VQA-RAD; up to 0.11 over
+  checkerboards of 3 px cells.
+
+On CPUs without AVX2 PyTorch uses other kernels, on which neither was measured.
 
 Tried and not kept: columns before rows for tall images, which spares the padding, is off by up to
 25 levels where the filter overshoots, since the pass between is clipped to 8 bits; the small towers
-from the 1024 px image, off by up to 32 and not faster; normalisation by look-up table, slower than
-arithmetic; ``torchvision.io.decode_jpeg``, as fast as PIL.
+from the 1024 px image, off by up to 32 and no faster; padding in bands as the reference does, the
+same bits in little memory, a third slower; four channels instead of three, no faster; normalising
+by look-up table, slower; ``torchvision.io.decode_jpeg``, as fast as PIL.
 """
 
 import numpy as np
@@ -28,7 +33,8 @@ def fast_levels(image: Image.Image, specs: tuple[TowerSpec, ...]) -> list[Tensor
     """One image in every tower's size, before normalisation.
 
     Args:
-        image: RGB image of any size; a square of its longer side is held, 3 bytes a pixel.
+        image: RGB image of any size. A square of its longer side is held, 3 bytes a pixel: 12 MB at
+            2000 px, 1.2 GB at the longest allowed side, where the reference path takes 0.15 GB.
         specs: T towers.
 
     Returns:
