@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2.exceptions import TemplateError
@@ -22,12 +23,12 @@ from transformers import (
     AutoTokenizer,
 )
 
-from models import PMCCambrian, PMCCambrianConfig, PMCCambrianProcessor
+from models import Annealing, PMCCambrian, PMCCambrianConfig, PMCCambrianProcessor
 from models.export.chat_template import chat_template
 from models.export.folder import write_hf_folder
 from models.export.processor import PMCCambrianAutoProcessor
 from models.presets import preset
-from models.stages.handoff import check_handoff, write_lineage
+from models.stages.handoff import check_handoff, read_lineage, write_lineage
 from models.template import ConversationTemplate
 from models.tokenizer import load_tokenizer
 from semihvision.core.batch import Turn
@@ -149,12 +150,22 @@ def test_auto_classes_know_it_here_without_trusting_its_code(folder: Path) -> No
     assert AutoTokenizer.from_pretrained(folder).chat_template
 
 
+def test_the_installed_code_is_preferred_to_the_folders_own(folder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
+    assert type(model) is PMCCambrian
+
+
 def test_the_next_stage_takes_it_and_makes_a_folder_without_its_code(
     folder: Path, tmp_path: Path
 ) -> None:
     check_handoff(folder, wanted=preset("tiny"))
-    PMCCambrian.from_pretrained(folder).save_pretrained(tmp_path)
+    stage = Annealing(preset="tiny", init_from=str(folder))
+    stage.configure_model()
+    assert same_weights(stage.network, PMCCambrian.from_pretrained(folder))
+    stage.save_model_folder(tmp_path, steps=1)
     assert "auto_map" not in json.loads((tmp_path / "config.json").read_text())
+    stages = [entry["stage"] for entry in read_lineage(tmp_path)]
+    assert stages == ["ConnectorAlignment", "InstructionTuning", "Annealing"]
 
 
 def test_generation_stops_where_the_source_stops(source: Path, folder: Path) -> None:
@@ -352,6 +363,9 @@ def test_processor_refuses_clearly(
 
 def test_card_says_what_is_recorded_and_what_is_not(folder: Path, source: Path) -> None:
     card = (folder / "README.md").read_text()
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["pipeline_tag"] == "image-text-to-text"
+    assert front["license"] == "other"
     for fact in ("ConnectorAlignment", "InstructionTuning", "ab" * 32, "cd" * 32, "CC0-1.0"):
         assert fact in card
     assert "| unheard_of | 2 | not known: no card |" in card

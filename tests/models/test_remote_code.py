@@ -93,7 +93,6 @@ def bundle_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
         "from semihvision.training import callbacks",
         "from data_modules.vqa_rad import CARD",
         "def f():\n    from omegaconf import OmegaConf",
-        "from .stages import base",
     ],
 )
 def test_imports_that_cannot_travel_are_refused_by_name(
