@@ -538,6 +538,15 @@ def test_begin_of_text_that_the_model_says_is_no_start(check: Check) -> None:
     assert check(config, tensors).passed
 
 
+def test_an_end_token_in_the_configuration_does_not_stop_the_comparison(check: Check) -> None:
+    """Greedy tokens of a golden file were generated without an end token."""
+    tensors = golden_tensors(CONFIG, ROWS[:1], SIZES[:1])
+    end = int(tensors["outputs.greedy_ids"][0, 0])
+    for named in (end, [end, 2]):
+        parity = check(CONFIG | {"eos_token_id": named, "pad_token_id": 0}, tensors)
+        assert parity.passed, parity.differences
+
+
 def test_other_dtypes_keys_and_outputs_are_taken(check: Check) -> None:
     tensors = golden_tensors(CONFIG, ROWS[:1], SIZES[:1])
     for name in ("inputs.attention_mask", "outputs.expanded_attention_mask"):
