@@ -9,7 +9,7 @@ square, wide and tall (``python benchmarks/preprocessing.py FOLDER``):
 
 - largest: 2, over everything drawn, 60 images of VQA-RAD, and 11,000 random images of random size
   at three sides each;
-- mean: at most 0.003 over photograph-like textures, phantoms, noise and VQA-RAD; up to 0.11 over
+- mean: below 0.004 over photograph-like textures, phantoms, noise and VQA-RAD; up to 0.11 over
   checkerboards of 3 px cells.
 
 On CPUs without AVX2 PyTorch uses other kernels, on which neither was measured.
@@ -17,9 +17,9 @@ On CPUs without AVX2 PyTorch uses other kernels, on which neither was measured.
 Tried and not kept: columns before rows for tall images, which spares the padding, is off by up to
 25 levels where the filter overshoots, since the pass between is clipped to 8 bits; the small towers
 from the 1024 px image spares 6 of 31 ms, but is off by up to 39 levels on radiographs (mean 0.13);
-padding in bands as the reference does, the
-same bits in little memory, a third slower; four channels instead of three, no faster; normalising
-by look-up table, slower; ``torchvision.io.decode_jpeg``, as fast as PIL.
+padding in bands as the reference does, the same bits in little memory, makes resizing a third
+slower; four channels instead of three, no faster; normalising by look-up table, slower;
+``torchvision.io.decode_jpeg``, as fast as PIL.
 """
 
 import numpy as np
