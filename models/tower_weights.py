@@ -63,7 +63,8 @@ def load_tower_weights(tower: VisionTower, source: str) -> TowerWeights:
 
     Raises:
         InputError: No such file or name, the hub cannot be reached, a damaged file, missing,
-            unexpected or mis-shaped weights (all listed), or NaN or infinity in them.
+            unexpected or mis-shaped weights (named, 20 of a kind at most, and counted), or values
+            that are not finite in the tower's dtype.
         ValueError: The tower has no model, or holds no memory yet.
     """
     spec = tower.spec
