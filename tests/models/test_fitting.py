@@ -10,7 +10,7 @@ from PIL import Image
 
 from models.presets import preset
 from models.processing import PMCCambrianProcessor
-from semihvision.core.batch import EncodedSample, SampleFit, Turn
+from semihvision.core.batch import EncodedSample, Turn
 from semihvision.core.errors import InputError
 
 IMAGE = -200
@@ -53,7 +53,7 @@ def test_what_fits_is_left_alone(picture: Picture, lengths: list[int]) -> None:
     assert torch.equal(
         encode(one, picture, DIALOGUE)["input_ids"], encode(other, picture, DIALOGUE)["input_ids"]
     )
-    assert one.check("r#1", DIALOGUE, SIZES) == SampleFit(length=lengths[2], shortened=False)
+    assert one.check("r#1", DIALOGUE, SIZES)[:2] == (lengths[2], False)
 
 
 def test_trailing_pairs_go_first_with_their_images(picture: Picture, lengths: list[int]) -> None:
@@ -65,7 +65,7 @@ def test_trailing_pairs_go_first_with_their_images(picture: Picture, lengths: li
             assert torch.equal(short["labels"], expected["labels"])
             assert [image.size_wh for image in short["images"]] == SIZES[:kept]
             fit = processor(limit).check("r#1", DIALOGUE, SIZES)
-            assert fit == SampleFit(length=lengths[kept - 1], shortened=True)
+            assert fit[:2] == (lengths[kept - 1], True)
 
 
 def test_then_the_answer_loses_its_end_and_no_end_of_turn_is_taught(
@@ -77,6 +77,15 @@ def test_then_the_answer_loses_its_end_and_no_end_of_turn_is_taught(
     assert torch.equal(short["labels"], whole["labels"][:-1])
     assert whole["labels"][-1] == END_OF_TURN
     assert END_OF_TURN not in short["labels"]
+
+
+def test_at_least_one_token_of_an_answer_is_left(picture: Picture, lengths: list[int]) -> None:
+    whole = encode(processor(), picture, DIALOGUE)
+    least = int((whole["labels"] != -100).nonzero()[0]) + IMAGE_TOKENS
+    labels = encode(processor(least), picture, DIALOGUE)["labels"]
+    assert (labels != -100).sum() == 1
+    with pytest.raises(InputError, match="no room for an answer"):
+        encode(processor(least - 1), picture, DIALOGUE)
 
 
 def test_a_system_turn_stays(picture: Picture, lengths: list[int]) -> None:
