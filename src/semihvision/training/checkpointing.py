@@ -1,7 +1,10 @@
 """Checkpoints that a killed run goes on from, bit for bit, when the same command is given again."""
 
 import logging
+import warnings
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -85,7 +88,8 @@ class ResumableCheckpoint(Callback):
         if self._resumed is None:
             return
         state = _tensors(trainer)
-        load(state, checkpoint_id=self._resumed, no_dist=not _distributed())
+        with _one_process_is_meant():
+            load(state, checkpoint_id=self._resumed, no_dist=not _distributed())
         network, (optimizer,) = _network(trainer), trainer.optimizers
         # Frozen parameters are not in it, which is all that may be missing: `load` is strict.
         partial = StateDictOptions(ignore_frozen_params=True, strict=False)
@@ -99,7 +103,6 @@ class ResumableCheckpoint(Callback):
             if callback.state_key in self._progress["callbacks"]:
                 callback.load_state_dict(self._progress["callbacks"][callback.state_key])
         self._restore_loops(trainer)
-        self._last_step = trainer.global_step
 
     def _restore_loops(self, trainer: L.Trainer) -> None:
         """Loop counters; batches are counted anew where the number of processes has changed."""
@@ -127,6 +130,7 @@ class ResumableCheckpoint(Callback):
                 seed_anew(trainer.global_step, trainer.global_rank)
         if self.asynchronous and pl_module.device.type == "cuda" and _distributed():
             self._group = cast(dist.ProcessGroup, dist.new_group(backend="gloo"))
+        self._last_step = trainer.global_step
         self._signals.listen()
 
     # -- saving -----------------------------------------------------------------------------------
@@ -185,7 +189,8 @@ class ResumableCheckpoint(Callback):
                 )
                 self._pending = (cast("Future[Any]", future), partial, final)
                 return
-            save(state, checkpoint_id=partial, no_dist=not _distributed())
+            with _one_process_is_meant():
+                save(state, checkpoint_id=partial, no_dist=not _distributed())
         except Exception as failure:
             self._give_up(trainer, partial, failure)
         self._finish(trainer, partial, final)
@@ -261,6 +266,14 @@ def _data(trainer: L.Trainer) -> Any:
 
 def _distributed() -> bool:
     return dist.is_available() and dist.is_initialized()
+
+
+@contextmanager
+def _one_process_is_meant() -> Iterator[None]:
+    """Silences torch's question whether a single process was the intent."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield
 
 
 def _tensors(trainer: L.Trainer) -> dict[str, Any]:

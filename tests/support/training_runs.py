@@ -1,0 +1,145 @@
+"""Small runs of `fit` for tests: in this process, in forked ones, killed, resumed, sharded."""
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from data_modules import VQARADDataModule
+from models.stages import Stage
+from semihvision.training.strategy import launched_by, trainer_arguments
+
+
+class Losses(Callback):
+    """Appends step and loss to a file, and ends the process after a step if told so."""
+
+    def __init__(self, file: Path, *, signal_after: int = 0, number: int = signal.SIGKILL) -> None:
+        self.file = file
+        self.signal_after = signal_after
+        self.number = number
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
+    ) -> None:
+        step = trainer.global_step
+        if trainer.is_global_zero and trainer.fit_loop.epoch_loop._accumulated_batches_reached():
+            with self.file.open("a") as out:
+                out.write(json.dumps([step, pl_module.step_loss]) + "\n")
+        if step and step == self.signal_after:
+            os.kill(os.getpid(), self.number)
+
+
+def read_losses(file: Path) -> dict[int, float]:
+    """Loss by step; of a step that ran twice the last one."""
+    return {step: loss for step, loss in map(json.loads, file.read_text().splitlines())}
+
+
+def fit(
+    stage: Stage,
+    root: Path,
+    *,
+    folder: Path,
+    callbacks: list[Callback],
+    data: Mapping[str, Any] | None = None,
+    **trainer: Any,
+) -> L.Trainer:
+    """A run over a twin of VQA-RAD, on as many processes as the environment says."""
+    settings: dict[str, Any] = {"devices": 1} if launched_by() is None else {}
+    settings = trainer_arguments(settings | trainer, launch=launched_by(), num_visible=1)
+    run = L.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+        callbacks=callbacks,
+        **(trainer | settings),
+    )
+    module = VQARADDataModule(
+        root=str(root),
+        **{
+            "processor": stage.processor,
+            "batch_size": 4,
+            "validation_fraction": 0.0,
+            **(data or {}),
+        },
+    )
+    run.fit(stage, datamodule=module)
+    return run
+
+
+def run_forked(
+    task: Callable[[], Any], world_size: int = 1, *, timeout_s: float = 240
+) -> list[Any]:
+    """Runs a task in forked processes that know each other as torchrun's do.
+
+    Args:
+        task: What to run; reads its rank from the environment.
+        world_size: How many processes.
+        timeout_s: After which all are killed.
+
+    Returns:
+        Of each process what the task returned, or its exit code where it ended otherwise.
+    """
+    context = multiprocessing.get_context("fork")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes, results = [], []
+    for rank in range(world_size):
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=_child, args=(task, rank, world_size, port, sender))
+        with warnings.catch_warnings():
+            # Python 3.12 warns of forking beside threads; the children use none of the parent's.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process.start()
+        sender.close()
+        processes.append((process, receiver))
+    for process, receiver in processes:
+        try:
+            found = receiver.recv() if receiver.poll(timeout_s) else "timeout"
+        except EOFError:
+            found = None
+        process.join(timeout_s)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        results.append(process.exitcode if found is None else found)
+    for found in results:
+        if isinstance(found, BaseException):
+            raise AssertionError("a forked process failed") from found
+    return results
+
+
+def _child(task: Callable[[], Any], rank: int, world_size: int, port: int, sender: Any) -> None:
+    torch.set_num_threads(1)
+    if world_size > 1:
+        os.environ |= {
+            "TORCHELASTIC_RUN_ID": "test",
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "GROUP_RANK": "0",
+            "WORLD_SIZE": str(world_size),
+            "LOCAL_WORLD_SIZE": str(world_size),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+        }
+    try:
+        sender.send(task())
+    except Exception as error:
+        traceback.print_exc()
+        sender.send(RuntimeError(f"{type(error).__name__}: {error}"))
+    finally:
+        sender.close()
