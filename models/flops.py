@@ -15,6 +15,7 @@ that attention counts allowed pairs only, not the full square.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -140,7 +141,7 @@ def _backward_flops(output: Tensor) -> float:
 
 
 def decoder_flops(
-    decoder: nn.Module, *, tokens: int, pairs: int, scored_tokens: int
+    decoder: Any, *, tokens: int, pairs: int, scored_tokens: int
 ) -> tuple[Flops, float]:
     """Counts the decoder from its linear maps; adapters (LoRA) count as what they are.
 
@@ -156,18 +157,18 @@ def decoder_flops(
         activation checkpointing does twice.
     """
     config = decoder.config
-    layers, head = decoder.model.layers, decoder.get_output_embeddings()  # type: ignore[operator, union-attr]
-    weights = [m.weight for m in layers.modules() if isinstance(m, nn.Linear)]  # type: ignore[union-attr]
+    layers, head = decoder.model.layers, decoder.get_output_embeddings()
+    weights = [m.weight for m in layers.modules() if isinstance(m, nn.Linear)]
     linear = 2.0 * tokens * sum(weight.numel() for weight in weights)
     trained = 2.0 * tokens * sum(weight.numel() for weight in weights if weight.requires_grad)
-    width = config.num_attention_heads * _head_dim(config)  # type: ignore[union-attr]
-    attention = 4.0 * pairs * width * config.num_hidden_layers  # type: ignore[union-attr, operator]
+    width = config.num_attention_heads * _head_dim(config)
+    attention = 4.0 * pairs * width * config.num_hidden_layers
     scores = 2.0 * scored_tokens * head.weight.numel()
     head_backward = scores * (2 if head.weight.requires_grad else 1)
     backward = linear + trained + 2 * attention + head_backward
     return Flops(linear + attention + scores, backward), linear + attention
 
 
-def _head_dim(config: object) -> int:
+def _head_dim(config: Any) -> int:
     found = getattr(config, "head_dim", None)
-    return int(found or config.hidden_size // config.num_attention_heads)  # type: ignore[attr-defined]
+    return int(found or config.hidden_size // config.num_attention_heads)
