@@ -6,8 +6,8 @@ like to the model is decided by the processor, which the command line links in f
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,11 +18,22 @@ from torch.utils.data import DataLoader, Dataset
 
 from data_modules.examples import SPLITS, Use, examples_of
 from data_modules.order import Order, ShardedBatches, fixed_order, shuffled_order
+from data_modules.packed_dataset import PackedDataset
+from data_modules.packing import (
+    Packing,
+    Row,
+    SampleSize,
+    over_budget,
+    padding_fraction,
+    plan_rows,
+)
 from semihvision.core.batch import (
     IGNORE_INDEX,
+    Batch,
     EncodedSample,
     Example,
     Processor,
+    SampleFit,
     TowerPixels,
 )
 from semihvision.core.card import CARD_MODULES
@@ -70,7 +81,16 @@ class ExampleDataset(Dataset[EncodedSample]):
             sample["labels"] = torch.full_like(sample["labels"], IGNORE_INDEX)
             return sample
         example = self.examples[index]
-        images = [self._image(example.source, image) for image in example.images]
+        return self.encode(index, [self._image(example.source, image) for image in example.images])
+
+    def encode(self, index: int, images: list[TowerPixels]) -> EncodedSample:
+        """Encodes an example with images that are prepared already.
+
+        Args:
+            index: Number of the example.
+            images: Its images, in order.
+        """
+        example = self.examples[index]
         encode = self._processor.encode_prompt if self._prompts_only else self._processor.encode
         return encode(example.example_id, example.turns, images)
 
@@ -102,6 +122,8 @@ class RecordDataModule(L.LightningDataModule):
         seed: Seed of the sample order and of the held-out groups.
         cache_images: Keep prepared images in memory. Worth it for small sets with many questions
             an image and small towers; with the 8B towers one image takes 15 MB.
+        packing: Pack training samples into rows of this budget; `batch_size` then counts rows.
+            None: one sample a row.
     """
 
     def __init__(
@@ -116,6 +138,7 @@ class RecordDataModule(L.LightningDataModule):
         validation_fraction: float = 0.05,
         seed: int = 0,
         cache_images: bool = False,
+        packing: Packing | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= validation_fraction < 1:
@@ -133,6 +156,8 @@ class RecordDataModule(L.LightningDataModule):
         self.num_workers = num_workers
         self.validation_fraction = validation_fraction
         self.seed = seed
+        self.packing = packing
+        self.packed_rows: list[Row] = []
         self.refused = RefusalLog()
         self.shortened = 0
         self._prepared: dict[tuple[str, str, int | None], TowerPixels] | None = (
@@ -140,6 +165,7 @@ class RecordDataModule(L.LightningDataModule):
         )
         self.contents = Contents()
         self._examples: dict[str, list[Example]] = {}
+        self._sizes: list[SampleSize] = []
         self._data_hash = ""
 
     def records(self) -> Iterator[Record]:
@@ -195,7 +221,7 @@ class RecordDataModule(L.LightningDataModule):
             )
         if self.trainer.accumulate_grad_batches != 1:
             raise InputError(
-                "global_batch_size and trainer.accumulate_grad_batches are both given; leave out one"
+                "global_batch_size and trainer.accumulate_grad_batches are both given; expected one"
             )
         self.batch_size = max(n for n in range(1, self.batch_size + 1) if own % n == 0)
         self.trainer.accumulate_grad_batches = own // self.batch_size
@@ -223,9 +249,9 @@ class RecordDataModule(L.LightningDataModule):
             step = self.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
             if state_dict["used"] % step:
                 raise InputError(
-                    f"the checkpoint has used {state_dict['used']} samples of its epoch, which is no "
-                    f"multiple of this run's {step} a step; set global_batch_size to that of the "
-                    "run that is resumed"
+                    f"the checkpoint has used {state_dict['used']} samples of its epoch, which is "
+                    f"no multiple of this run's {step} a step; set global_batch_size to that of "
+                    "the run that is resumed"
                 )
         self._start = (state_dict["epoch"], state_dict["used"])
 
@@ -235,7 +261,17 @@ class RecordDataModule(L.LightningDataModule):
         world_size = 1 if self.trainer is None else self.trainer.world_size
         return self._start[1] // (self.batch_size * world_size)
 
+    def _check_packing(self, packing: Packing) -> None:
+        image_tokens = self._needed_processor().expanded_length(1, [(1, 1)])
+        if image_tokens > packing.tokens:
+            raise InputError(
+                f"packing.tokens is {packing.tokens}, but a square image alone takes "
+                f"{image_tokens} tokens; raise packing.tokens above that"
+            )
+
     def _read(self) -> None:
+        if self.packing is not None:
+            self._check_packing(self.packing)
         digest, contents = hashlib.sha256(), Contents()
 
         def hashed() -> Iterator[Record]:
@@ -254,6 +290,8 @@ class RecordDataModule(L.LightningDataModule):
             if self._usable(example):
                 splits[example.split].append(example)
         self._examples = splits
+        if self.packing is not None and splits["train"]:
+            self.packed_rows = plan_rows(self._sizes, self.packing, seed=self.seed)
         self._data_hash = digest.hexdigest()
         self.contents = contents
 
@@ -270,37 +308,70 @@ class RecordDataModule(L.LightningDataModule):
             if self.processor is not None:
                 sizes = [(image.width, image.height) for image in example.images]
                 fit = self.processor.check(example.example_id, example.turns, sizes)
+                if self.packing is not None and example.split == "train":
+                    self._measure(example, fit, self.packing)
                 self.shortened += fit.shortened
         except InputError as error:
             self.refused.add(example.example_id, reason=str(error), kind=error.kind)
             return False
         return True
 
-    def summary(self) -> dict[str, int]:
-        """Counts by split, of refused items and of shortened samples, for logs and the tracker."""
-        counts = Counter({f"samples/{name}": len(items) for name, items in self._examples.items()})
+    def _measure(self, example: Example, fit: SampleFit, packing: Packing) -> None:
+        """Notes what a training sample takes of a packed row."""
+        size = SampleSize(
+            tokens=fit.length,
+            images=len(example.images),
+            shared_tokens=fit.shared_length,
+            shares=(example.source, example.images, fit.shared_hash),
+            weight=self.source_weights.get(example.source, 1.0),
+        )
+        problem = over_budget(size, packing)
+        if problem:
+            raise InputError(f"sample {example.example_id}: {problem}", kind="over_budget")
+        self._sizes.append(size)
+
+    def summary(self) -> dict[str, float]:
+        """Counts by split, of refused and shortened samples and of packing, for the tracker."""
+        counts: dict[str, float] = {
+            f"samples/{name}": len(items) for name, items in self._examples.items()
+        }
         counts["refused"] = len(self.refused.items)
         counts["shortened"] = self.shortened
-        return dict(counts)
+        if self.packing is not None and self.packed_rows:
+            counts["packed/rows"] = len(self.packed_rows)
+            padding = padding_fraction(self.packed_rows, self.packing)
+            counts["packed/padding_percent"] = round(100 * padding, 2)
+        return counts
 
-    def _loader(self, split: str, *, shuffle: bool, prompts_only: bool = False) -> "Loader":
-        if self.processor is None:
-            raise InputError(f"{type(self).__name__} needs a processor; the command line links it")
-        dataset = ExampleDataset(
+    def _dataset(self, split: str, *, prompts_only: bool = False) -> ExampleDataset:
+        return ExampleDataset(
             self.examples(split),
             roots=self.roots(),
-            processor=self.processor,
+            processor=self._needed_processor(),
             prepared=self._prepared,
             prompts_only=prompts_only,
         )
-        return DataLoader(
+
+    def _needed_processor(self) -> Processor:
+        if self.processor is None:
+            raise InputError(f"{type(self).__name__} needs a processor; the command line links it")
+        return self.processor
+
+    def _loader(self, split: str, *, shuffle: bool, prompts_only: bool = False) -> "Loader":
+        dataset: Dataset[Any] = self._dataset(split, prompts_only=prompts_only)
+        collate: Callable[[Any], Batch] = self._needed_processor().collate
+        if self.packing is not None and shuffle:
+            dataset = PackedDataset(self._dataset(split), self.packed_rows)
+            pack = self._needed_processor().pack
+            collate = partial(pack, row_length=self.packing.tokens)
+        return Loader(
             dataset,
             batch_sampler=self._batches(split, shuffle=shuffle, whole=prompts_only),
             # Its own generator, so that starting workers draws nothing from the global one.
             generator=torch.Generator().manual_seed(self.seed),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            collate_fn=self.processor.collate,
+            collate_fn=collate,
         )
 
     def _batches(self, split: str, *, shuffle: bool, whole: bool) -> ShardedBatches:
@@ -320,6 +391,8 @@ class RecordDataModule(L.LightningDataModule):
         examples = self.examples(split)
         if not shuffle:
             return fixed_order(len(examples))
+        if self.packing is not None:
+            return shuffled_order([row.weight for row in self.packed_rows], seed=self.seed)
         weights = [self.source_weights.get(example.source, 1.0) for example in examples]
         return shuffled_order(weights, seed=self.seed)
 
@@ -340,7 +413,15 @@ class RecordDataModule(L.LightningDataModule):
         return self._loader("test", shuffle=False, prompts_only=True)
 
 
-Loader = DataLoader[EncodedSample]
+class Loader(DataLoader[Any]):
+    """A loader that Lightning may go on with: what it must know is the data module's state."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: see `RecordDataModule.state_dict`."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing: the data module made this loader for the samples that are left."""
 
 
 class SourceDataModule(RecordDataModule):

@@ -99,15 +99,25 @@ def pack_rows(
     )
 
 
-def prefix_length(input_ids: Tensor, image_token_id: int) -> int:
-    """Tokens through the last image placeholder; 0 without one.
+def sharable_prefix(
+    input_ids: Sequence[int], labels: Sequence[int], *, image_token_id: int, ignore_index: int
+) -> int:
+    """How many tokens of a sample others about the same images may have in common with it.
 
     Args:
-        input_ids: (L,) int64.
+        input_ids: Token ids with one placeholder per image.
+        labels: As many labels.
         image_token_id: Id of the placeholder.
+        ignore_index: Label of a token that is not trained.
+
+    Returns:
+        Those through its last image; 0 without an image, or where one of them or the token after
+        them is trained: shared, it would be trained once for all, or predicted from another sample.
     """
-    places = (input_ids == image_token_id).nonzero()
-    return int(places[-1]) + 1 if len(places) else 0
+    places = [i for i, token in enumerate(input_ids) if token == image_token_id]
+    length = places[-1] + 1 if places else 0
+    trained = any(label != ignore_index for label in labels[: length + 1])
+    return 0 if trained else length
 
 
 def _add_segment(
@@ -120,7 +130,12 @@ def _add_segment(
         labels[0] = ignore_index
         row.add(first["input_ids"], labels, segment=number, branch=PREFIX)
         return
-    prefix = prefix_length(first["input_ids"], image_token_id)
+    prefix = sharable_prefix(
+        first["input_ids"].tolist(),
+        first["labels"].tolist(),
+        image_token_id=image_token_id,
+        ignore_index=ignore_index,
+    )
     for sample in segment:
         _check_shares(sample, first, prefix, ignore_index)
     row.add(first["input_ids"][:prefix], first["labels"][:prefix], segment=number, branch=PREFIX)
@@ -134,19 +149,20 @@ def _check_shares(
 ) -> None:
     """Refuses a sample whose share of the prefix is not what its segment holds once."""
     ids, labels = sample["input_ids"], sample["labels"]
-    if prefix == 0 or not torch.equal(ids[:prefix], first["input_ids"][:prefix]):
-        problem = "other tokens before or at its last image"
-    elif [i.size_wh for i in sample["images"]] != [i.size_wh for i in first["images"]]:
-        problem = "images of other sizes"
+    sizes = [[image.size_wh for image in s["images"]] for s in (sample, first)]
+    if prefix == 0:
+        problem = "nothing to share (no image, or trained tokens before or right after the last)"
+    elif not torch.equal(ids[:prefix], first["input_ids"][:prefix]):
+        problem = "other tokens before its last image"
+    elif sizes[0] != sizes[1]:
+        problem = "other images"
     elif bool((labels[: prefix + 1] != ignore_index).any()):
-        # A token before the branch would be trained once for all, one at its start would be
-        # predicted from the end of the branch before.
-        problem = "trained tokens up to the one after its last image"
+        problem = "trained tokens before or right after its last image"
     else:
         return
     raise InputError(
-        f"sample {sample['example_id']}: {problem}; expected the prefix of {first['example_id']}, "
-        "with which it was to share its images: pack it as a segment of its own"
+        f"sample {sample['example_id']}: {problem}; it was to share its images with "
+        f"{first['example_id']}: pack it as a segment of its own"
     )
 
 

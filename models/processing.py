@@ -1,5 +1,6 @@
 """What a sample looks like to PMC-Cambrian: the `Processor` of training, evaluation and chat."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,7 +19,7 @@ from .configuration import PMCCambrianConfig
 from .fitting import FittedTurns, TooLong, fit_turns
 from .fusion import ImageLayout
 from .official_prompt import OfficialPrompt
-from .packing import pack_rows, pad_samples
+from .packing import pack_rows, pad_samples, sharable_prefix
 from .padding import kept_grid
 from .preprocessing import Preprocessing, check_size, checked_path, to_rgb, tower_pixels
 from .presets import preset
@@ -238,13 +239,28 @@ class PMCCambrianProcessor:
             sizes_wh: Width and height of its images in pixels.
 
         Returns:
-            Its length, images expanded, and whether it was shortened to that.
+            Its length, images expanded, whether it was shortened to that, and how much of it other
+            samples about the same images may share.
 
         Raises:
             InputError: As in `encode`.
         """
         fitted = self._fit(example_id, turns, sizes_wh)
-        return SampleFit(length=fitted.length, shortened=fitted.shortened)
+        ids, labels = fitted.encoded.input_ids, fitted.encoded.labels
+        prefix = sharable_prefix(
+            ids,
+            labels,
+            image_token_id=self.config.image_token_id,
+            ignore_index=self.config.ignore_index,
+        )
+        if prefix == 0 or fitted.shortened:
+            return SampleFit(length=fitted.length, shortened=fitted.shortened)
+        return SampleFit(
+            length=fitted.length,
+            shortened=False,
+            shared_length=self.expanded_length(prefix, sizes_wh),
+            shared_hash=hashlib.sha256(repr(ids[:prefix]).encode()).hexdigest(),
+        )
 
     def _fit(
         self, example_id: str, turns: Sequence[Turn], sizes_wh: Sequence[tuple[int, int]]

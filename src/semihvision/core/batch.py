@@ -87,6 +87,10 @@ class SampleFit(NamedTuple):
     """Tokens with its images expanded, after shortening."""
     shortened: bool
     """Whether turns or the end of an answer were left out."""
+    shared_length: int = 0
+    """Tokens through its last image, expanded; 0 where it cannot share them with other samples."""
+    shared_hash: str = ""
+    """Equal for samples with the same token ids through the last image."""
 
 
 class Batch(TypedDict):
@@ -139,6 +143,10 @@ class Processor(Protocol):
         self, example_id: str, turns: Sequence[Turn], sizes_wh: Sequence[tuple[int, int]]
     ) -> SampleFit:
         """Says how `encode` would take a sample, and raises what it would, from image sizes."""
+        ...
+
+    def expanded_length(self, num_tokens: int, sizes_wh: Sequence[tuple[int, int]]) -> int:
+        """Length of a sample of so many tokens once its images are expanded."""
         ...
 
     def collate(self, samples: Sequence[EncodedSample]) -> Batch:
