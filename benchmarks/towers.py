@@ -2,7 +2,7 @@
 
     python benchmarks/towers.py --device cuda --images 8 [--compile] [--json F]
 
-Random weights, bfloat16 on a GPU. FLOPs are counted by PyTorch, the peak is the data sheet's. Each
+Random weights; each tower in its own dtype (float16 at 8B) on a GPU, in float32 on a CPU. FLOPs are counted by PyTorch, the peak is the data sheet's. Each
 tower is timed apart, with its weights alone on the device.
 """
 
@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.flops import PEAK_BF16_FLOPS
 from models.presets import preset
+from models.sharding import tower_blocks
 from models.towers import VisionTower
 
 
@@ -46,22 +47,24 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--compile", action="store_true", help="torch.compile each tower")
+    parser.add_argument("--compile", action="store_true", help="torch.compile, block by block")
     parser.add_argument("--gpu", default="h200", choices=sorted(PEAK_BF16_FLOPS))
     parser.add_argument("--json", type=Path, help="append one JSON line here")
     arguments = parser.parse_args()
-    dtype = torch.bfloat16 if arguments.device == "cuda" else torch.float32
     rows = []
     for spec in preset(arguments.preset).tower_specs:
         torch.manual_seed(0)
         with torch.device(arguments.device):
-            tower = VisionTower(spec).to(dtype)
+            tower = VisionTower(spec)
             side = spec.input_side_px
-            pixels = torch.randn(arguments.images, 3, side, side, dtype=dtype)
+            pixels = torch.randn(arguments.images, 3, side, side)
+        if arguments.device == "cpu":
+            tower.backbone.float()
         with FlopCounterMode(display=False) as counter:
             tower(pixels)
         if arguments.compile:
-            tower.compile()
+            for block in tower_blocks(tower):
+                block.compile()
         if arguments.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         elapsed = median_ms(lambda t=tower, p=pixels: t(p), arguments.device, arguments.repeats)

@@ -7,9 +7,9 @@ Builds a preset with random weights (nothing is downloaded), prepares real image
 and runs forward, backward and AdamW as the stages do: frozen weights in bfloat16, trained ones in
 float32 under autocast. Text is random token ids: what a token means costs nothing. Without
 ``--packing`` the same samples stand one in a row, padded to the longest. Counted FLOPs and the
-three utilisations are those of `models.flops`; padding counts nothing. ``--model 3b`` puts a decoder of
-Llama-3.2-3B's sizes behind the same vision path. Needs torch, torchvision, transformers, timm,
-lightning and (for --lora) peft only.
+three utilisations are those of `models.flops`; padding counts nothing. ``--model 3b`` puts a
+decoder of Llama-3.2-3B's sizes behind the same vision path. Needs torch, torchvision,
+transformers, timm, lightning and (for --lora) peft only.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from models.acceleration import accelerate_blocks
-from models.flops import PEAK_BF16_FLOPS, Flops, StepFlops, decoder_flops, image_flops
+from models.flops import PEAK_BF16_FLOPS, StepFlops, decoder_flops, image_flops
 from models.modeling import PMCCambrian
 from models.padding import kept_grid
 from models.parts import part_of
@@ -139,7 +139,7 @@ def build(config, arguments) -> PMCCambrian:
     if arguments.lora:
         from models.lora import LoRASettings, add_lora
 
-        add_lora(model, LoRASettings(rank=arguments.lora, alpha=2.0 * arguments.lora))
+        add_lora(model, LoRASettings(rank=arguments.lora, alpha=1.0 * arguments.lora))
         model.language_model.to(arguments.device)
     for parameter in model.parameters():
         if parameter.requires_grad:
@@ -215,7 +215,8 @@ def shape_of(segments, config, share: bool) -> dict[str, int]:
 def run(arguments) -> dict:
     config = configuration(arguments)
     data = Rows(config, arguments)
-    shapes = [shape_of(data[i], config, arguments.share) for i in range(arguments.warmup, len(data))]
+    timed_steps = range(arguments.warmup, len(data))
+    shapes = [shape_of(data[i], config, arguments.share) for i in timed_steps]
     began = time.perf_counter()
     model = build(config, arguments)
     built = time.perf_counter() - began
@@ -239,15 +240,8 @@ def run(arguments) -> dict:
         clock.watch(sampler, "samplers (in decoder forward)")
     clock.watch(model.language_model.model, "decoder forward")
     autocast = torch.autocast(arguments.device, torch.bfloat16, enabled=arguments.device == "cuda")
-    losses, durations, waits, batches = [], [], [], iter(loader)
-    for step in range(len(data)):
-        if step == arguments.warmup:
-            clock.totals_ms()
-            if arguments.device == "cuda":
-                torch.cuda.reset_peak_memory_stats()
-        began = time.perf_counter()
-        batch = next(batches)
-        waits.append(time.perf_counter() - began)
+
+    def step_of(batch):
         inputs = {k: _to(v, arguments.device) for k, v in batch.items() if k != "example_ids"}
         with clock.part("forward"), autocast:
             loss = model(**inputs).loss
@@ -257,16 +251,37 @@ def run(arguments) -> dict:
             torch.nn.utils.clip_grad_norm_(trained, 1.0, foreach=True)
             optimizer.step()
             optimizer.zero_grad()
-        losses.append(loss.item())
+        return loss.item()
+
+    losses, durations, waits, batches = [], [], [], iter(loader)
+    for step in range(len(data)):
+        if step == arguments.warmup:
+            clock.totals_ms()
+            if arguments.device == "cuda":
+                torch.cuda.reset_peak_memory_stats()
+        began = time.perf_counter()
+        batch = next(batches)
+        waits.append(time.perf_counter() - began)
+        losses.append(step_of(batch))
         durations.append(time.perf_counter() - began)
         print(f"step {step}: {durations[-1]:.3f} s, loss {losses[-1]:.3f}", flush=True)
+    peak = torch.cuda.max_memory_allocated() if arguments.device == "cuda" else None
+    parts_ms = clock.totals_ms()
+    if arguments.profile:
+        from torch.profiler import profile
+
+        with profile() as profiled:
+            step_of(batch)
+        print(
+            profiled.key_averages().table("cuda_time_total", row_limit=40, max_name_column_width=70)
+        )
     timed = durations[arguments.warmup :]
     seconds = sum(timed) / len(timed)
     images = arguments.per_step * (1 if arguments.share else arguments.questions)
     flops = [counted(model, config, arguments, images, shape) for shape in shapes]
     shares = [f.utilisation(seconds, PEAK_BF16_FLOPS[arguments.gpu]) for f in flops]
     tokens = sum(shape["tokens"] for shape in shapes) / len(shapes)
-    parts = {n: round(ms / len(timed), 2) for n, ms in clock.totals_ms().items()}
+    parts = {n: round(ms / len(timed), 2) for n, ms in parts_ms.items()}
     return {
         "benchmark": "train_step",
         **{k: str(v) if isinstance(v, Path) else v for k, v in vars(arguments).items()},
@@ -279,14 +294,14 @@ def run(arguments) -> dict:
         "images_per_s": round(images / seconds, 2),
         **{name: round(sum(s[name] for s in shares) / len(shares), 4) for name in shares[0]},
         "tflop_a_step": {
-            "language model": round(sum(f.language_model.total for f in flops) / len(flops) / 1e12, 2),
+            "language model": round(
+                sum(f.language_model.total for f in flops) / len(flops) / 1e12, 2
+            ),
             "encoders": round(flops[0].encoders.total / 1e12, 2),
             "connector": round(flops[0].connector.total / 1e12, 2),
         },
         "waiting_for_data_s": round(sum(waits[arguments.warmup :]) / len(timed), 4),
-        "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2)
-        if arguments.device == "cuda"
-        else None,
+        "peak_gib": None if peak is None else round(peak / 2**30, 2),
         "parts_ms": parts,
         "first_and_last_loss": [round(losses[0], 4), round(losses[-1], 4)],
         "build_s": round(built, 1),
@@ -319,6 +334,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--profile", action="store_true", help="kernels of one step more")
     parser.add_argument("--json", type=Path, help="append the JSON line here")
     arguments = parser.parse_args()
     result = run(arguments)
