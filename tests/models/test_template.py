@@ -29,6 +29,7 @@ Traps of section 16:
 - Packing takes one image position a row: tests/models/test_packing.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,13 @@ def test_styles_differ_by_the_blank_line_alone(tiny_processor: PMCCambrianProces
 
     header = "<|end_header_id|>"
     assert text("cambrian") != text("meta") == text("cambrian").replace(header, header + "\n\n")
+
+
+def test_the_tests_named_above_exist() -> None:
+    names = re.findall(r"`(test_\w+)`", re.sub(r"_\n +", "_", __doc__ or ""))
+    sources = [path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py")]
+    assert len(names) > 10
+    assert [name for name in names if not any(f"def {name}(" in text for text in sources)] == []
 
 
 def test_the_style_is_a_setting_and_travels(tmp_path: Path) -> None:
