@@ -144,8 +144,21 @@ def _lineage(stages: Sequence[Mapping[str, Any]]) -> str:
         facts.setdefault("init_from_hash", f"none (preset {stage.get('preset', '?')})")
         rows.append((i, stage.get("stage", _NOT_RECORDED), *(_fact(facts, n) for n in names)))
     header = ("", "stage", "steps", "data", "started from", "version", "commit")
+    notes = [_how(i, stage) for i, stage in enumerate(stages, start=1)]
     text = "Hashes are SHA-256; `lineage.json` has all that was recorded."
-    return f"## Lineage\n\n{_table(header, rows)}\n\n{text}"
+    return "\n\n".join(["## Lineage", _table(header, rows), *filter(None, notes), text])
+
+
+def _how(number: int, stage: Mapping[str, Any]) -> str:
+    """Where a stage's towers came from and whether it trained adapters; empty if neither."""
+    towers = stage.get("tower_weights") or {}
+    said = [
+        f"tower `{name}` started from `{found['source']}` (hash {found['sha256']})"
+        for name, found in towers.items()
+    ]
+    if stage.get("lora"):
+        said.append("the language model was tuned by low-rank adapters, merged afterwards")
+    return f"Stage {number}: {'; '.join(said)}." if said else ""
 
 
 def _fact(stage: Mapping[str, Any], name: str) -> str:

@@ -3,7 +3,7 @@
 transformers finds the files of a model by the relative imports in their text (``from .x import y``)
 and knows no subfolders. So the modules that the entry points need, directly or not, are collected
 by following their imports, every import of ours becomes a flat relative one, and an import that is
-neither ours, nor of the standard library, nor of `LIBRARIES` is refused. The text is otherwise
+neither ours, nor of the standard library, nor of `LIBRARIES`, is refused. The text is otherwise
 unchanged: comments, docstrings and licence headers stay.
 
 All auto classes share one entry file: transformers imports each entry file with what it needs as a
@@ -32,6 +32,9 @@ LIBRARIES = frozenset(
     }
 )
 """What a user of a folder must have installed: transformers and what goes with it."""
+
+OPTIONAL = frozenset({"triton"})
+"""Allowed inside ``try`` only: a module does without, and transformers does not ask for it."""
 
 ENTRY_MODULE = "pmc_cambrian"
 ENTRY_POINTS = {
@@ -115,7 +118,10 @@ def _rewrite(module: str) -> tuple[str, list[str]]:
             lines[i] = ""
         tree.body.remove(block)
     needed: list[str] = []
+    optional = _optional_imports(tree)
     for node in ast.walk(tree):
+        if node in optional:
+            continue
         if isinstance(node, ast.Import):
             for alias in node.names:
                 _require_library(module, node, alias.name)
@@ -139,6 +145,17 @@ def _rewrite(module: str) -> tuple[str, list[str]]:
 def _is_for_type_checkers(node: ast.stmt) -> bool:
     is_test = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     return is_test and isinstance(node, ast.If) and not node.orelse
+
+
+def _optional_imports(tree: ast.Module) -> set[ast.AST]:
+    """Imports of `OPTIONAL` libraries inside ``try``."""
+    tried = [node for block in ast.walk(tree) if isinstance(block, ast.Try) for node in block.body]
+    return {
+        node
+        for node in tried
+        if isinstance(node, ast.Import)
+        and all(alias.name.split(".")[0] in OPTIONAL for alias in node.names)
+    }
 
 
 def _path(module: str) -> Path:

@@ -32,6 +32,7 @@ class _Stored(NamedTuple):
     file: Path
     shape: tuple[int, ...]
     num_bytes: int
+    is_float: bool
 
 
 def copy_weights(
@@ -43,14 +44,17 @@ def copy_weights(
         source: Model folder; its configuration says which weights there must be.
         target: Folder that gets the shards, and the index where there are several.
         max_shard_bytes: Largest shard; a weight that is larger gets a shard of its own.
-        dtype: What floating-point weights become; None: as they are.
+        dtype: What floating-point weights become; None: as they are. A tower that has a dtype of
+            its own keeps it.
 
     Raises:
         InputError: Weights are missing, unexpected, mis-shaped, damaged or not finite.
     """
+    config = PMCCambrianConfig.from_folder(source)
     stored = _stored_weights(source)
-    _check_complete(source, stored)
-    shards = _plan(stored, max_shard_bytes, dtype)
+    _check_complete(source, config, stored)
+    converted = {} if dtype is None else dict.fromkeys(_convertible(config, stored), dtype)
+    shards = _plan(stored, max_shard_bytes, converted)
     index: dict[str, str] = {}
     num_parameters = num_bytes = 0
     dtypes: set[str] = set()
@@ -58,7 +62,7 @@ def copy_weights(
         name = (
             SINGLE_FILE if len(shards) == 1 else f"model-{i:05d}-of-{len(shards):05d}.safetensors"
         )
-        tensors = dict(_read(names, stored, dtype))
+        tensors = dict(_read(names, stored, converted))
         save_file(tensors, target / name, metadata={"format": "pt"})
         index.update(dict.fromkeys(names, name))
         num_parameters += sum(tensor.numel() for tensor in tensors.values())
@@ -93,8 +97,9 @@ def _stored_weights(source: Path) -> dict[str, _Stored]:
             with safe_open(file, framework="pt") as opened:
                 for name in opened.keys():  # noqa: SIM118 - no mapping, it cannot be iterated over
                     view = opened.get_slice(name)
-                    shape, bits = tuple(view.get_shape()), _BITS[view.get_dtype()]
-                    found[name] = _Stored(file, shape, torch.Size(shape).numel() * bits // 8)
+                    shape, kind = tuple(view.get_shape()), view.get_dtype()
+                    size = torch.Size(shape).numel() * _BITS[kind] // 8
+                    found[name] = _Stored(file, shape, size, "F" in kind)
         except (OSError, SafetensorError, KeyError) as error:
             raise InputError(
                 f"{file}: the weights cannot be read ({type(error).__name__}: {error}); expected a "
@@ -106,10 +111,18 @@ def _stored_weights(source: Path) -> dict[str, _Stored]:
 _BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "U8": 8, "BOOL": 8}
 
 
-def _check_complete(source: Path, stored: Mapping[str, _Stored]) -> None:
+def _convertible(config: PMCCambrianConfig, stored: Mapping[str, _Stored]) -> list[str]:
+    """Floating-point weights outside towers that keep a dtype of their own."""
+    own = [f"towers.{i}." for i, spec in enumerate(config.tower_specs) if spec.dtype is not None]
+    return [
+        name for name, found in stored.items() if found.is_float and not name.startswith(tuple(own))
+    ]
+
+
+def _check_complete(source: Path, config: PMCCambrianConfig, stored: Mapping[str, _Stored]) -> None:
     """Refuses weights that are not those of the configuration; all differences are listed."""
     with torch.device("meta"):
-        model = PMCCambrian(PMCCambrianConfig.from_folder(source))
+        model = PMCCambrian(config)
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     # Of tied weights one is stored; loading ties the others to it.
     tied: Any = getattr(model, "all_tied_weights_keys", {})
@@ -128,14 +141,15 @@ def _check_complete(source: Path, stored: Mapping[str, _Stored]) -> None:
 
 
 def _plan(
-    stored: Mapping[str, _Stored], max_shard_bytes: int, dtype: torch.dtype | None
+    stored: Mapping[str, _Stored], max_shard_bytes: int, converted: Mapping[str, torch.dtype]
 ) -> list[list[str]]:
     """Names of each shard, in stored order; a shard is full when the next weight does not fit."""
     shards: list[list[str]] = [[]]
     used = 0
     for name, found in stored.items():
-        converted = 0 if dtype is None else torch.Size(found.shape).numel() * dtype.itemsize
-        size = converted or found.num_bytes
+        size = found.num_bytes
+        if name in converted:
+            size = torch.Size(found.shape).numel() * converted[name].itemsize
         if shards[-1] and used + size > max_shard_bytes:
             shards.append([])
             used = 0
@@ -145,7 +159,7 @@ def _plan(
 
 
 def _read(
-    names: list[str], stored: Mapping[str, _Stored], dtype: torch.dtype | None
+    names: list[str], stored: Mapping[str, _Stored], converted: Mapping[str, torch.dtype]
 ) -> Iterator[tuple[str, Tensor]]:
     for file in sorted({stored[name].file for name in names}):
         with safe_open(file, framework="pt") as opened:
@@ -153,8 +167,7 @@ def _read(
                 if stored[name].file != file:
                     continue
                 tensor: Tensor = opened.get_tensor(name)
-                if dtype is not None and tensor.is_floating_point():
-                    tensor = tensor.to(dtype)
+                tensor = tensor.to(converted.get(name, tensor.dtype))
                 if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                     raise InputError(
                         f"{file}: {name} holds values that are not finite in "

@@ -52,7 +52,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     PMCCambrianProcessor.from_preset("tiny", system_prompt=SYSTEM).save_pretrained(folder)
     stages = [
         {"stage": "ConnectorAlignment", "preset": "tiny", "steps": 4, "data_hash": "ab" * 32},
-        {"stage": "InstructionTuning", "steps": 9, "init_from_hash": "cd" * 32, "data": DATA},
+        {
+            "stage": "InstructionTuning",
+            "steps": 9,
+            "init_from_hash": "cd" * 32,
+            "data": DATA,
+            "lora": {"rank": 8},
+            "tower_weights": {"tiny-clip": {"source": "clip.safetensors", "sha256": "ef" * 32}},
+        },
     ]
     write_lineage(folder, stages)
     return folder
@@ -122,6 +129,24 @@ def test_bfloat16_keeps_its_bits_and_float32_is_rounded_to_it(source: Path, tmp_
         loaded = PMCCambrian.from_pretrained(tmp_path / name)
         assert loaded.dtype == torch.bfloat16
         assert same_weights(loaded, model), name
+
+
+def test_a_tower_keeps_a_dtype_of_its_own(source: Path, tmp_path: Path) -> None:
+    config = preset("tiny")
+    config.towers[1]["dtype"] = "bfloat16"
+    PMCCambrian(config).save_pretrained(tmp_path / "one")
+    PMCCambrianProcessor.from_pretrained(source).save_pretrained(tmp_path / "one")
+    written = write_hf_folder(
+        tmp_path / "one", tmp_path / "hf", max_shard_bytes=10**9, dtype="float16"
+    )
+    assert written.weights.dtypes == ("bfloat16", "float16")
+    one, hf = weights(tmp_path / "one"), weights(tmp_path / "hf")
+    for name, tensor in one.items():
+        kept = name.startswith("towers.1.")
+        assert torch.equal(hf[name], tensor if kept else tensor.half()), name
+    loaded = PMCCambrian.from_pretrained(tmp_path / "hf")
+    assert next(loaded.towers[1].parameters()).dtype == torch.bfloat16
+    assert loaded.dtype == torch.float16
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -368,6 +393,8 @@ def test_card_says_what_is_recorded_and_what_is_not(folder: Path, source: Path) 
     assert front["license"] == "other"
     for fact in ("ConnectorAlignment", "InstructionTuning", "ab" * 32, "cd" * 32, "CC0-1.0"):
         assert fact in card
+    assert f"tower `tiny-clip` started from `clip.safetensors` (hash {'ef' * 32})" in card
+    assert "low-rank adapters, merged" in card
     assert "| unheard_of | 2 | not known: no card |" in card
     assert "people: 20, language models: 3" in card
     assert "**1 of 2 stages recorded no sources**" in card

@@ -86,6 +86,8 @@ def bundle_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
     "line",
     [
         "import lightning",
+        "import triton",
+        "try:\n    import mlflow\nexcept ImportError:\n    pass",
         "import semihvision.core.errors",
         "from models import PMCCambrian",
         "from . import padding",
@@ -100,6 +102,13 @@ def test_imports_that_cannot_travel_are_refused_by_name(
 ) -> None:
     with pytest.raises(UnknownImportError, match=r"models\.\w+.*(expected|no such)"):
         bundle_of(line)
+
+
+def test_what_a_module_may_do_without_is_tried(
+    bundle_of: Callable[[str], dict[str, str]],
+) -> None:
+    text = "try:\n    import triton.language as tl\nexcept ImportError:\n    tl = None\n"
+    assert bundle_of(text)["given.py"].endswith(text)
 
 
 def test_imports_of_ours_become_flat_wherever_they_stand(
