@@ -30,7 +30,8 @@ from semihvision.training.random_state import random_state, restore_random_state
 _log = logging.getLogger(__name__)
 
 PROGRESS_FILE = "progress.pt"
-_OPTIONS = StateDictOptions(ignore_frozen_params=True, flatten_optimizer_state_dict=True)
+# Frozen parameters are not in a checkpoint, and nothing else may be missing: `load` is strict.
+_OPTIONS = StateDictOptions(ignore_frozen_params=True, strict=False)
 
 
 class ResumableCheckpoint(Callback):
@@ -42,6 +43,9 @@ class ResumableCheckpoint(Callback):
     then drawn anew; the samples and their order stay). On GPUs it is written while training goes
     on. A run that is told to end (SIGTERM, SIGUSR1) saves, goes back into Slurm's queue if it came
     from there, and exits with 128 + the signal's number.
+
+    The index of torch's distributed checkpoints is pickled: a checkpoint is for the run that wrote
+    it. What is handed on is a model folder (`ModelFolder`).
 
     Args:
         dirpath: Folder of this run's checkpoints and no other's.
@@ -91,10 +95,9 @@ class ResumableCheckpoint(Callback):
         with _one_process_is_meant():
             load(state, checkpoint_id=self._resumed, no_dist=not _distributed())
         network, (optimizer,) = _network(trainer), trainer.optimizers
-        # Frozen parameters are not in it, which is all that may be missing: `load` is strict.
-        partial = StateDictOptions(ignore_frozen_params=True, strict=False)
-        set_model_state_dict(network, state["model"], options=partial)
-        set_optimizer_state_dict(network, optimizer, state["optimizer"], options=_OPTIONS)
+        set_model_state_dict(network, state["model"], options=_OPTIONS)
+        whole = {"state": state["optimizer"], "param_groups": self._progress["groups"]}
+        set_optimizer_state_dict(network, optimizer, whole, options=_OPTIONS)
         for config, saved in zip(
             trainer.lr_scheduler_configs, self._progress["schedules"], strict=True
         ):
@@ -277,12 +280,22 @@ def _one_process_is_meant() -> Iterator[None]:
 
 
 def _tensors(trainer: L.Trainer) -> dict[str, Any]:
-    """Trained parameters and optimizer state by parameter name, as shards of this process."""
-    network, (optimizer,) = _network(trainer), trainer.optimizers
+    """Trained parameters and optimizer state by parameter name, as shards of this process.
+
+    Nothing but tensors: torch's distributed checkpoint would pickle everything else.
+    """
     return {
-        "model": get_model_state_dict(network, options=_OPTIONS),
-        "optimizer": get_optimizer_state_dict(network, optimizer, options=_OPTIONS),
+        "model": get_model_state_dict(_network(trainer), options=_OPTIONS),
+        "optimizer": _optimizer_state(trainer)["state"],
     }
+
+
+def _optimizer_state(trainer: L.Trainer) -> dict[str, Any]:
+    (optimizer,) = trainer.optimizers
+    return cast(
+        dict[str, Any],
+        get_optimizer_state_dict(_network(trainer), optimizer, options=_OPTIONS),
+    )
 
 
 def _progress(trainer: L.Trainer) -> dict[str, Any]:
@@ -292,6 +305,7 @@ def _progress(trainer: L.Trainer) -> dict[str, Any]:
         "world_size": trainer.world_size,
         "data": _data(trainer).state_dict(),
         "loops": trainer.fit_loop.state_dict(),
+        "groups": _optimizer_state(trainer)["param_groups"],
         "schedules": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
         "callbacks": {c.state_key: saved for c in callbacks if (saved := c.state_dict())},
     }
