@@ -22,7 +22,8 @@ from models.modeling import PMCCambrian, PMCCambrianOutput
 from models.official_prompt import read_system_prompt
 from models.parts import PARTS
 from models.presets import preset as preset_config
-from models.processing import PMCCambrianProcessor, official_prompt_of
+from models.processing import PMCCambrianProcessor
+from models.processor_settings import official_prompt_of
 from models.stages.building import ModelPlan, build, build_sharded
 from models.stages.filler import with_filler_image
 from models.stages.folder import swap_in, write_weights
@@ -30,7 +31,7 @@ from models.stages.handoff import check_handoff, read_lineage, write_lineage
 from models.stages.optimiser import adamw_with_cosine, parameter_groups
 from models.stages.window import StepWindow, scale_gradients
 from models.template import TemplateStyle
-from models.tokenizer import tokenizer_hash
+from models.tokenizer import load_tokenizer, tokenizer_hash
 from models.tower_weights import TowerWeights, check_tower_sources
 from semihvision.core.batch import Batch
 from semihvision.core.errors import InputError
@@ -134,6 +135,7 @@ class Stage(L.LightningModule):
             check_handoff(self.init_from, wanted=wanted)
         self.processor = PMCCambrianProcessor.from_preset(
             preset,
+            tokenizer=None if self.init_from is None else load_tokenizer(str(self.init_from)),
             system_prompt=_system_text(system_prompt, system_prompt_file),
             template=template,
             max_length=max_length,

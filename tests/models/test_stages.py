@@ -16,6 +16,7 @@ from models.presets import preset
 from models.processing import PMCCambrianProcessor
 from models.stages import Stage
 from models.stages.handoff import LINEAGE_FILE, check_handoff, read_lineage
+from models.tokenizer import load_tokenizer
 from semihvision.core.batch import Batch, Turn
 from semihvision.core.errors import InputError
 
@@ -210,3 +211,12 @@ def test_prediction_gives_one_answer_a_sample() -> None:
     answers = stage.predict_step(stage.processor.collate(samples), 0)
     assert [row["id"] for row in answers] == ["a", "b"]
     assert answers[0]["answer"] == answers[1]["answer"]
+
+
+def test_a_tokenizer_of_a_hub_comes_with_the_folder(tmp_path: Path) -> None:
+    """A converted 8B brings its own; no hub is asked."""
+    preset("8b").save_pretrained(tmp_path)
+    own = load_tokenizer("tiny")
+    PMCCambrianProcessor(preset("8b"), tokenizer=own).save_pretrained(tmp_path)
+    stage = ConnectorAlignment(preset="8b", init_from=str(tmp_path))
+    assert len(stage.processor.tokenizer) == len(own)
