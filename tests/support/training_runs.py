@@ -27,14 +27,19 @@ class Losses(Callback):
         self.file = file
         self.signal_after = signal_after
         self.number = number
+        self.last_step = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.last_step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
     ) -> None:
         step = trainer.global_step
-        if trainer.is_global_zero and trainer.fit_loop.epoch_loop._accumulated_batches_reached():
+        if trainer.is_global_zero and step != self.last_step:
             with self.file.open("a") as out:
                 out.write(json.dumps([step, pl_module.step_loss]) + "\n")
+        self.last_step = step
         if step and step == self.signal_after:
             os.kill(os.getpid(), self.number)
 

@@ -1,0 +1,167 @@
+"""Training on several processes is training on one, with less memory on each."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.distributed.tensor import DTensor
+from training_runs import Losses, fit, read_losses, run_forked
+
+from data_modules import vqa_rad
+from models import ConnectorAlignment, InstructionTuning, PMCCambrian
+from models.lora import LoRASettings
+from models.sharding import units
+from models.stages import Stage
+from semihvision.training import ModelFolder, ResumableCheckpoint
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers:UserWarning",
+    "ignore:Found .* module.s. in eval mode:UserWarning",
+    "ignore:You defined a `validation_step`:UserWarning",
+    "ignore:Total length of:UserWarning",
+    # The samplers' hook returns a view; nothing writes into it.
+    "ignore:FSDP2-wrapped module:UserWarning",
+)
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("vqa_rad")
+    vqa_rad.write_twin(root, cases=6, seed=0)
+    return root
+
+
+def local_bytes(tensors: list[torch.Tensor]) -> int:
+    return sum((t.to_local() if isinstance(t, DTensor) else t).nbytes for t in tensors)
+
+
+def run(
+    twin: Path,
+    folder: Path,
+    *,
+    steps: int,
+    make: Callable[[], Stage] = lambda: InstructionTuning(max_length=256, learning_rate=1e-3),
+    losses: str = "losses.jsonl",
+    every: int = 1000,
+    stop_after: int = 0,
+    **trainer: Any,
+) -> Callable[[], dict[str, int]]:
+    """A run that tells the bytes of parameters and optimizer state in this process."""
+
+    def task() -> dict[str, int]:
+        torch.manual_seed(7)
+        stage = make()
+        done = fit(
+            stage,
+            twin,
+            folder=folder,
+            max_steps=steps,
+            gradient_clip_val=1.0,
+            data={"global_batch_size": 8, "batch_size": 4, "cache_images": True},
+            callbacks=[
+                ResumableCheckpoint(str(folder / "checkpoints"), every_n_steps=every),
+                ModelFolder(str(folder / "model")),
+                Losses(folder / losses, signal_after=stop_after, number=signal.SIGTERM),
+            ],
+            **trainer,
+        )
+        (optimizer,) = done.optimizers
+        state = [t for values in optimizer.state.values() for t in values.values()]
+        parameters = list(stage.network.parameters())
+        return {"parameters": local_bytes(parameters), "optimizer": local_bytes(state)}
+
+    return task
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return dict(PMCCambrian.from_pretrained(folder / "model").state_dict())
+
+
+def compare(one: Path, several: Path, *, names: tuple[str, ...] = ("losses.jsonl",)) -> None:
+    expected = read_losses(one / "losses.jsonl")
+    found = {step: loss for name in names for step, loss in read_losses(several / name).items()}
+    assert found == pytest.approx(expected, abs=1e-5)
+    ours = weights(several)
+    for name, value in weights(one).items():
+        torch.testing.assert_close(ours[name], value, rtol=0, atol=2e-4, msg=name)
+
+
+def test_two_processes_train_as_one_with_half_the_memory(twin: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    (whole,) = run_forked(run(twin, one, steps=3))
+    shards = run_forked(run(twin, two, steps=3), 2)
+    compare(one, two)
+    for shard in shards:
+        assert shard["parameters"] < 0.6 * whole["parameters"]
+        assert shard["optimizer"] < 0.6 * whole["optimizer"]
+
+
+STAGES: dict[str, Callable[[], Stage]] = {
+    "stage 1": lambda: ConnectorAlignment(max_length=256, learning_rate=1e-3),
+    "everything": lambda: InstructionTuning(
+        max_length=256,
+        train_parts=["towers", "projectors", "query", "connector", "samplers", "language_model"],
+        learning_rate=1e-3,
+    ),
+    "lora": lambda: InstructionTuning(
+        max_length=256, learning_rate=1e-3, lora=LoRASettings(rank=4, alpha=8.0)
+    ),
+    "full checkpointing": lambda: InstructionTuning(
+        max_length=256, learning_rate=1e-3, activation_checkpointing="full", loss="chunked"
+    ),
+    "selective checkpointing": lambda: InstructionTuning(
+        max_length=256,
+        learning_rate=1e-3,
+        activation_checkpointing="selective",
+        lora=LoRASettings(rank=4, alpha=8.0),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STAGES)
+def test_twenty_steps_on_two_and_four_processes(name: str, twin: Path, tmp_path: Path) -> None:
+    sizes = {}
+    for world_size in (1, 2, 4):
+        folder = tmp_path / str(world_size)
+        folder.mkdir()
+        found = run_forked(run(twin, folder, steps=20, make=STAGES[name]), world_size)
+        sizes[world_size] = max(sum(shard.values()) for shard in found)
+    compare(tmp_path / "1", tmp_path / "2")
+    compare(tmp_path / "1", tmp_path / "4")
+    assert sizes[2] < 0.6 * sizes[1]
+    assert sizes[4] < 0.35 * sizes[1]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_number_of_processes(twin: Path, tmp_path: Path) -> None:
+    one, changing = tmp_path / "one", tmp_path / "changing"
+    one.mkdir()
+    changing.mkdir()
+    run_forked(run(twin, one, steps=8))
+    names = ("a.jsonl", "b.jsonl", "c.jsonl")
+    for stop_after, world_size, losses in zip((2, 4, 0), (2, 4, 1), names, strict=True):
+        # Told to end in a step, a run saves the next one.
+        run_forked(run(twin, changing, steps=8, losses=losses, stop_after=stop_after), world_size)
+    compare(one, changing, names=names)
+    assert [min(read_losses(changing / name)) for name in names] == [1, 4, 6]
+
+
+def test_no_unit_mixes_frozen_and_trained_but_the_root(twin: Path) -> None:
+    for make in (STAGES["stage 1"], STAGES["lora"]):
+        stage = make()
+        stage.configure_model()
+        seen: set[int] = set()
+        for unit in units(stage.network):
+            own = [p for module in unit for p in module.parameters() if id(p) not in seen]
+            seen |= {id(p) for p in own}
+            assert own
+            if unit[0] is not stage.network:
+                assert len({p.requires_grad for p in own}) == 1, type(unit[0]).__name__
+        names = {n for n, p in stage.network.named_parameters() if id(p) not in seen}
+        assert not names
