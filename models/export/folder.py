@@ -18,7 +18,8 @@ from models.export.model_card import model_card
 from models.export.processor import PMCCambrianAutoProcessor
 from models.export.remote_code import MODEL_AUTO_MAP, PROCESSOR_AUTO_MAP, bundle_code
 from models.export.weights import WeightSummary, copy_weights, dtype_name
-from models.processing import SETTINGS_FILE, PMCCambrianProcessor
+from models.processing import PMCCambrianProcessor
+from models.processor_settings import SETTINGS_FILE
 from semihvision.core.errors import InputError
 from semihvision.core.json_files import read_json
 

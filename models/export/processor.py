@@ -14,7 +14,8 @@ from PIL.Image import Image
 from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.utils.hub import cached_file
 
-from models.processing import SETTINGS_FILE, PMCCambrianProcessor
+from models.processing import PMCCambrianProcessor
+from models.processor_settings import SETTINGS_FILE
 from semihvision.core.batch import IMAGE_PLACEHOLDER, EncodedSample, Turn
 from semihvision.core.errors import InputError
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from models import PMCCambrian, PMCCambrianProcessor
 from models.official_prompt import OfficialPrompt
-from models.processing import SETTINGS_FILE
+from models.processor_settings import SETTINGS_FILE
 from semihvision.cli.chat import HELP, NOTICE, printer
 from semihvision.cli.main import main
 

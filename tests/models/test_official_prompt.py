@@ -11,7 +11,8 @@ from PIL import Image
 
 from models.official_prompt import OFFICIAL_SYSTEM_SHA256, OfficialPrompt, read_system_prompt
 from models.presets import preset
-from models.processing import SETTINGS_FILE, PMCCambrianProcessor, official_prompt_of
+from models.processing import PMCCambrianProcessor
+from models.processor_settings import SETTINGS_FILE, official_prompt_of
 from models.stages import InstructionTuning
 from semihvision.core.batch import Turn
 from semihvision.core.errors import InputError
