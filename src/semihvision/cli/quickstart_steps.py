@@ -1,5 +1,6 @@
 """The steps of `semihvision quickstart`, each a call of the function that its own command calls."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -169,6 +170,8 @@ def train_stage(work: Workspace, stage: int) -> tuple[float, float]:
     from semihvision.tracking import metric_history
 
     config = _stage_config(work, stage)
+    # A quickstart begins anew; `fit` alone would go on where an earlier one was interrupted.
+    shutil.rmtree(work.out / f"stage{stage}" / "checkpoints", ignore_errors=True)
     done = train(["fit", "-c", str(config), "--seed_everything", str(work.seed)])
     history = metric_history(str(done.trainer.logger.run_id), "train/loss")  # type: ignore[union-attr]
     quarter = max(1, len(history) // 4)

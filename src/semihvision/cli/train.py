@@ -18,6 +18,7 @@ from semihvision.cli.output import stderr
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError, RefusalLog
 from semihvision.tracking import TRAIN, lightning_logger
 from semihvision.training.callbacks import RunProvenance
+from semihvision.training.checkpointing import ResumableCheckpoint
 from semihvision.training.strategy import launched_by, trainer_arguments
 
 
@@ -41,8 +42,16 @@ class SemiHVisionCLI(LightningCLI):
         num_visible = torch.cuda.device_count() if trainer["accelerator"] != "cpu" else 1
         kwargs |= trainer_arguments(trainer, launch=launched_by(), num_visible=num_visible)
         if settings["trainer"]["logger"] is None:
-            kwargs["logger"] = _default_logger(settings["run_name"] or _class_name(settings))
+            name = settings["run_name"] or _class_name(settings)
+            kwargs["logger"] = _default_logger(name, self._resumed_run_id())
         return super().instantiate_trainer(**kwargs)
+
+    def _resumed_run_id(self) -> str | None:
+        """MLflow's id of the run that this one goes on with."""
+        callbacks = self._get(self.config_init, "trainer")["callbacks"] or []
+        if self.subcommand != "fit":
+            return None
+        return next((c.run_id() for c in callbacks if isinstance(c, ResumableCheckpoint)), None)
 
 
 def _processor(model: Stage) -> object:
@@ -53,8 +62,8 @@ def _class_name(settings: object) -> str:
     return str(settings["model"]["class_path"]).rpartition(".")[2]  # type: ignore[index]
 
 
-def _default_logger(run_name: str) -> Logger:
-    return lightning_logger(TRAIN, run_name)
+def _default_logger(run_name: str, run_id: str | None) -> Logger:
+    return lightning_logger(TRAIN, run_name, run_id=run_id)
 
 
 def run(argv: list[str]) -> int:
@@ -107,6 +116,8 @@ _KNOWN_WARNINGS = (
     "LightningCLI's args parameter is intended to run from within Python.*",
     # Frozen towers stay in evaluation mode on purpose.
     ".*module.s. in eval mode at the start of training.*",
+    # The samplers' hook returns a view of the hidden states, into which nothing writes.
+    "FSDP2-wrapped module .* returned a view tensor.*",
     # No validation data, which the configuration has asked for.
     "Total length of `list` across ranks is zero.*",
     # lightning 2.6 asks torch 2.15 for a class that torch has renamed.

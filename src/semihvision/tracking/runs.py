@@ -128,7 +128,11 @@ def ensure_experiment(name: str) -> str:
 
 
 def lightning_logger(
-    experiment: str, run_name: str, tags: Mapping[str, str] | None = None
+    experiment: str,
+    run_name: str,
+    tags: Mapping[str, str] | None = None,
+    *,
+    run_id: str | None = None,
 ) -> "MLFlowLogger":
     """Lightning's own MLflow logger, wired to the same store; it writes from rank 0 only.
 
@@ -136,6 +140,7 @@ def lightning_logger(
         experiment: `TRAIN`, as a rule.
         run_name: Name of the run in tables.
         tags: Further tags; version and commit are added.
+        run_id: Run to go on with; None for a new one.
     """
     from lightning.pytorch.loggers import MLFlowLogger
     from lightning.pytorch.utilities import rank_zero_only
@@ -145,6 +150,7 @@ def lightning_logger(
     return MLFlowLogger(
         experiment_name=experiment,
         run_name=run_name,
+        run_id=run_id,
         tracking_uri=tracking_uri(),
         tags={**code_tags(), **(tags or {})},
     )

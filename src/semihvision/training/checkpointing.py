@@ -70,6 +70,13 @@ class ResumableCheckpoint(Callback):
         self._pending: tuple[Future[Any], Path, Path] | None = None
         self._group: dist.ProcessGroup | None = None
 
+    def run_id(self) -> str | None:
+        """Tracker's id of the run that the newest checkpoint is of; None where there is none."""
+        found = files.newest(self.dirpath)
+        if found is None:
+            return None
+        return torch.load(found / PROGRESS_FILE, weights_only=True)["run_id"] or None
+
     # -- going on ---------------------------------------------------------------------------------
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -303,6 +310,7 @@ def _progress(trainer: L.Trainer) -> dict[str, Any]:
     return {
         "facts": _facts(trainer),
         "world_size": trainer.world_size,
+        "run_id": next((str(one.run_id) for one in trainer.loggers if hasattr(one, "run_id")), ""),
         "data": _data(trainer).state_dict(),
         "loops": trainer.fit_loop.state_dict(),
         "groups": _optimizer_state(trainer)["param_groups"],
