@@ -142,6 +142,8 @@ def _lineage(stages: Sequence[Mapping[str, Any]]) -> str:
     for i, stage in enumerate(stages, start=1):
         facts = {**stage}
         facts.setdefault("init_from_hash", f"none (preset {stage.get('preset', '?')})")
+        if stage.get("git_dirty") == "true":
+            facts["git_commit"] = f"{stage.get('git_commit')} with uncommitted changes"
         rows.append((i, stage.get("stage", _NOT_RECORDED), *(_fact(facts, n) for n in names)))
     header = ("", "stage", "steps", "data", "started from", "version", "commit")
     notes = [_how(i, stage) for i, stage in enumerate(stages, start=1)]

@@ -58,6 +58,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "init_from_hash": "cd" * 32,
             "data": DATA,
             "lora": {"rank": 8},
+            **{"git_commit": "c0ffee", "git_dirty": "true"},
             "tower_weights": {"tiny-clip": {"source": "clip.safetensors", "sha256": "ef" * 32}},
         },
     ]
@@ -395,6 +396,7 @@ def test_card_says_what_is_recorded_and_what_is_not(folder: Path, source: Path) 
         assert fact in card
     assert f"tower `tiny-clip` started from `clip.safetensors` (hash {'ef' * 32})" in card
     assert "low-rank adapters, merged" in card
+    assert "c0ffee with uncommitted changes" in card
     assert "| unheard_of | 2 | not known: no card |" in card
     assert "people: 20, language models: 3" in card
     assert "**1 of 2 stages recorded no sources**" in card
