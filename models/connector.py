@@ -7,6 +7,7 @@ Source: cambrian.md sections 4 and 7.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -64,8 +65,9 @@ class Connector(nn.ModuleList):
         """
         outputs = []
         for start, side, layers, seen in zip(query, self.query_sides, self, windows, strict=True):
-            hidden = start.expand(len(seen.image_index), -1)
-            for layer in layers:  # type: ignore[attr-defined]
+            first, *others = cast(nn.ModuleList, layers)
+            hidden = first(start[None], seen, shared=True)
+            for layer in others:
                 hidden = layer(hidden, seen)
             grid = hidden.reshape(-1, side, side, hidden.shape[-1]).permute(0, 3, 1, 2)
             outputs.append(resize_grid(grid, self.image_side).flatten(2).transpose(1, 2))

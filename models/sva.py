@@ -1,30 +1,32 @@
 """Spatial Vision Aggregator (SVA): one layer of attention from queries to their windows.
 
-Legend: N images, T towers, V vision width, r_t window side of tower t, M queries (over all images),
-q width of the queries, H heads, D = V / H, K keys of one tower in a window (r_t²).
+Legend: T towers, V vision width, r_t window side of tower t, M queries (over all images), q width
+of the queries, H heads, D = V / H, K keys of one tower in a window (r_t²).
 
 A layer costs what its key and value maps cost: at 8B sizes 46 GFLOP an image if they are applied to
 every token of every window, against 0.05 for the attention itself. Where a window holds several
-tokens, the maps are therefore applied to the one query instead. With n = (z' - mean) / deviation,
-LN(z') = gamma·n + beta, w the attention and h a head:
+tokens, the maps are therefore moved to the side of the one query (`models.window_products`). With
+n = (z' - mean) / deviation, LN(z') = gamma·n + beta, w the attention and h a head:
 
 - score: q_h · W_k,h (gamma·n + beta) = (q_h W_k,h gamma) · n + q_h · W_k,h beta. The second term is
   equal for all keys of a tower, yet not for all keys of the joint softmax.
 - value: sum_k w_k W_v,h (gamma·n_k + beta) = W_v,h gamma (sum_k w_k n_k) + W_v,h beta sum_k w_k
 
-so n is shared by keys and values, and each map runs once a query and not r² times: 10 GFLOP in all.
-The parameters and, up to rounding, the result are those of the published form.
+so each map runs once a query instead of r_t² times: 10 GFLOP in all. The parameters and, up to
+rounding, the result are those of the published form.
 
 Source: cambrian.md section 6.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .configuration import NUM_HEADS
+from .window_products import WindowMap, window_scores, window_values
 from .windows import Windows
 
 
@@ -63,55 +65,83 @@ class SamplerLayer(nn.Module):
         for embedding in self.pos_embed.values():
             nn.init.normal_(embedding)
 
-    def forward(self, query: Tensor, windows: Windows) -> Tensor:
+    def forward(self, query: Tensor, windows: Windows, *, shared: bool = False) -> Tensor:
         """Updates queries from their windows.
 
         Args:
-            query: (M, q).
+            query: (M, q), or (1, q) if ``shared``.
             windows: What the M queries may look at.
+            shared: All queries start from one value and the windows are those of N full query
+                grids: what depends on the query alone is then computed once an image.
 
         Returns:
             (M, q).
         """
-        inner = self._with_context(query, windows)
-        attended = self._attend(self.q_proj(inner), windows)
+        widths = [query.shape[1], windows.context.shape[1]]
+        query_map, context_map = torch.split(self.proj_in.weight, widths, dim=1)
+        context = F.linear(self.proj_context(windows.context), context_map)
+        if not shared:
+            context = context.index_select(0, windows.image_index)
+        inner = F.linear(query, query_map) + context
+        attended = self._attend(self.q_proj(inner), windows, shared=shared)
+        if shared:
+            inner = inner.index_select(0, windows.image_index)
         update: Tensor = self.proj_out(self.norm(inner + self.o_proj(attended)))
         return query + update
 
-    def _with_context(self, query: Tensor, windows: Windows) -> Tensor:
-        """(M, V): `proj_in` of query and context, whose share is computed once an image."""
-        query_map, context_map = self.proj_in.weight.split(
-            [query.shape[-1], windows.context.shape[-1]], dim=1
-        )
-        context = F.linear(self.proj_context(windows.context), context_map)
-        return F.linear(query, query_map) + context.index_select(0, windows.image_index)
-
-    def _attend(self, query: Tensor, windows: Windows) -> Tensor:
+    def _attend(self, query: Tensor, windows: Windows, *, shared: bool) -> Tensor:
         """(M, V): one softmax over the keys of all towers."""
-        query_MHD = _split_heads(query) * (query.shape[-1] // NUM_HEADS) ** -0.5
-        tokens = [
-            _normalise(keys + self.pos_embed[str(t)], self.k_proj[t][0].eps)
-            if self._absorbs(t)
-            else keys
-            for t, keys in enumerate(windows.keys)
-        ]
-        scores = [
-            (_absorbed_scores if self._absorbs(t) else _scores)(query_MHD, keys, self.k_proj[t])
-            for t, keys in enumerate(tokens)
-        ]
+        query_MHD = _split_heads(query) * (query.shape[1] // NUM_HEADS) ** -0.5
+        score_tower = self._shared_scores if shared else self._scores
+        scores = [score_tower(t, query_MHD, tokens) for t, tokens in enumerate(windows.keys)]
         mask_MK = torch.cat(windows.masks, dim=1)
-        weight_MHK = (
-            torch.cat(scores, dim=2).masked_fill(~mask_MK[:, None], -torch.inf).softmax(dim=2)
-        )
-        parts = weight_MHK.to(query.dtype).split([keys.shape[1] for keys in tokens], dim=2)
-        mixed = [
-            (_absorbed_values if self._absorbs(t) else _values)(weight, keys, self.v_proj[t])
-            for t, (weight, keys) in enumerate(zip(parts, tokens, strict=True))
+        score_MHK = torch.cat(scores, dim=2).masked_fill(~mask_MK[:, None], -torch.inf)
+        weight_MHK = score_MHK.softmax(dim=2).to(query.dtype)
+        num_keys = [tokens.shape[1] for tokens in windows.keys]
+        weights = torch.split(weight_MHK, num_keys, dim=2)
+        values = [
+            self._values(t, *pair) for t, pair in enumerate(zip(weights, windows.keys, strict=True))
         ]
-        return torch.stack(mixed).sum(0).flatten(1)
+        return torch.stack(values).sum(0).flatten(1)
 
-    def _absorbs(self, tower: int) -> bool:
-        return str(tower) in self.pos_embed
+    def _scores(self, tower: int, query: Tensor, tokens: Tensor) -> Tensor:
+        """(M, H, K): queries (M, H, D) and the keys of one tower."""
+        project, position = self.k_proj[tower], self._position(tower)
+        if position is None:
+            keys_MKHD = _split_heads(project(tokens))
+            scores: Tensor = (query[:, None] * keys_MKHD).sum(-1)
+            return scores.transpose(1, 2)
+        weight, shift_HD, eps = _fold(project)
+        window_map = WindowMap(position.to(query), weight.to(query), eps)
+        scores = window_scores(query, tokens.to(query), window_map)
+        return scores + (query * shift_HD).sum(-1, keepdim=True)
+
+    def _shared_scores(self, tower: int, query: Tensor, tokens: Tensor) -> Tensor:
+        """(M, H, K): one query (N, H, D) for all windows of an image and the keys of one tower."""
+        weight, shift_HD, eps = _fold(self.k_proj[tower])
+        position = self._position(tower)
+        placed = tokens if position is None else tokens + position
+        normal = F.layer_norm(placed, placed.shape[-1:], eps=eps)
+        query_NHV = (query.transpose(0, 1) @ weight).transpose(0, 1)
+        score_NIH = normal.reshape(len(query), -1, normal.shape[-1]) @ query_NHV.transpose(1, 2)
+        score_NIH = score_NIH + (query * shift_HD).sum(-1)[:, None]
+        return score_NIH.reshape(len(tokens), -1, NUM_HEADS).transpose(1, 2)
+
+    def _values(self, tower: int, attention: Tensor, tokens: Tensor) -> Tensor:
+        """(M, H, D): the values of one tower, weighted by attention (M, H, K)."""
+        project, position = self.v_proj[tower], self._position(tower)
+        if position is None:
+            values_MKHD = _split_heads(project(tokens))
+            summed: Tensor = (attention.transpose(1, 2)[..., None] * values_MKHD).sum(1)
+            return summed
+        weight, shift_HD, eps = _fold(project)
+        window_map = WindowMap(position.to(attention), weight.to(attention), eps)
+        values = window_values(attention, tokens.to(attention), window_map)
+        return values + attention.sum(-1, keepdim=True) * shift_HD
+
+    def _position(self, tower: int) -> Tensor | None:
+        position: Tensor | None = self.pos_embed.get(str(tower))
+        return position
 
 
 def _normed_linear(dim: int) -> nn.Sequential:
@@ -119,38 +149,12 @@ def _normed_linear(dim: int) -> nn.Sequential:
 
 
 def _split_heads(x: Tensor) -> Tensor:
-    return x.unflatten(-1, (NUM_HEADS, -1))
+    return x.reshape(*x.shape[:-1], NUM_HEADS, -1)
 
 
-def _normalise(x: Tensor, eps: float) -> Tensor:
-    return F.layer_norm(x, x.shape[-1:], eps=eps)
-
-
-def _scores(query_MHD: Tensor, tokens: Tensor, project: nn.Module) -> Tensor:
-    key_MKHD = _split_heads(project(tokens))
-    return (query_MHD[:, None] * key_MKHD).sum(-1).transpose(1, 2)
-
-
-def _values(weight_MHK: Tensor, tokens: Tensor, project: nn.Module) -> Tensor:
-    value_MKHD = _split_heads(project(tokens))
-    return (weight_MHK.transpose(1, 2)[..., None] * value_MKHD).sum(1)
-
-
-def _folded(project: nn.Sequential) -> tuple[Tensor, Tensor]:
-    norm, linear = project
-    map_HDV = (linear.weight * norm.weight).unflatten(0, (NUM_HEADS, -1))
-    return map_HDV, F.linear(norm.bias, linear.weight).unflatten(0, (NUM_HEADS, -1))
-
-
-def _absorbed_scores(query_MHD: Tensor, normal_MKV: Tensor, project: nn.Sequential) -> Tensor:
-    map_HDV, shift_HD = _folded(project)
-    query_HMV = query_MHD.transpose(0, 1) @ map_HDV
-    shift_MH1 = (query_MHD * shift_HD).sum(-1, keepdim=True)
-    return query_HMV.transpose(0, 1) @ normal_MKV.transpose(1, 2) + shift_MH1
-
-
-def _absorbed_values(weight_MHK: Tensor, normal_MKV: Tensor, project: nn.Sequential) -> Tensor:
-    map_HDV, shift_HD = _folded(project)
-    mixed_MHV = weight_MHK @ normal_MKV
-    value_HMD = mixed_MHV.transpose(0, 1) @ map_HDV.transpose(1, 2)
-    return value_HMD.transpose(0, 1) + weight_MHK.sum(-1, keepdim=True) * shift_HD
+def _fold(project: nn.Module) -> tuple[Tensor, Tensor, float]:
+    """Map (H, D, V) and shift (H, D) after a parameter-free normalisation, and the latter's eps."""
+    norm, linear = cast(tuple[nn.LayerNorm, nn.Linear], project)
+    weight_DV = linear.weight * norm.weight
+    shift_HD = F.linear(norm.bias, linear.weight).reshape(NUM_HEADS, -1)
+    return weight_DV.reshape(NUM_HEADS, -1, weight_DV.shape[1]), shift_HD, norm.eps
