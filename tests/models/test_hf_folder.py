@@ -201,9 +201,7 @@ def test_generation_stops_where_the_source_stops(source: Path, folder: Path) -> 
     assert other.pad_token_id == one.pad_token_id
 
 
-def test_same_source_same_folder_whatever_its_name(
-    source: Path, folder: Path, tmp_path: Path
-) -> None:
+def test_the_same_source_gives_the_same_folder(source: Path, folder: Path, tmp_path: Path) -> None:
     write_hf_folder(source, tmp_path / "hf", max_shard_bytes=800_000)
     assert hash_path(tmp_path / "hf") == hash_path(folder)
 
@@ -221,8 +219,10 @@ def our_template(style: Any = "cambrian", system: str = SYSTEM) -> ConversationT
     )
 
 
+# Hypothesis also draws words of this project, such as special tokens: rendered text cannot keep those
+# apart from real ones (`test_typed_special_tokens_stay_text` has the processor's side of it).
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(
-    lambda text: bool(text.strip())
+    lambda text: bool(text.strip()) and "<|" not in text and "<image>" not in text
 )
 
 
