@@ -219,8 +219,8 @@ def our_template(style: Any = "cambrian", system: str = SYSTEM) -> ConversationT
     )
 
 
-# Hypothesis also draws words of this project, such as special tokens: rendered text cannot keep those
-# apart from real ones (`test_typed_special_tokens_stay_text` has the processor's side of it).
+# Hypothesis also draws words of this project, such as special tokens: rendered text cannot keep
+# those apart from real ones (`test_typed_special_tokens_stay_text` has the processor's side of it).
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(
     lambda text: bool(text.strip()) and "<|" not in text and "<image>" not in text
 )
