@@ -56,13 +56,14 @@ def fit(
     folder: Path,
     callbacks: list[Callback],
     data: Mapping[str, Any] | None = None,
+    accelerator: str = "cpu",
     **trainer: Any,
 ) -> L.Trainer:
     """A run over a twin of VQA-RAD, on as many processes as the environment says."""
     settings: dict[str, Any] = {"devices": 1} if launched_by() is None else {}
     settings = trainer_arguments(settings | trainer, launch=launched_by(), num_visible=1)
     run = L.Trainer(
-        accelerator="cpu",
+        accelerator=accelerator,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
