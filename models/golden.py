@@ -99,6 +99,11 @@ def model_inputs(golden: Golden, config: PMCCambrianConfig) -> dict[str, Any]:
     ids = given["input_ids"]
     mask = given.get("attention_mask", torch.ones_like(ids)).bool()
     sizes = given.get("image_sizes_wh", torch.zeros(0, 2, dtype=torch.int64))
+    if ids.dim() != 2 or mask.shape != ids.shape or sizes.dim() != 2 or sizes.shape[1] != 2:
+        raise GoldenFileError(
+            f"inputs.input_ids {tuple(ids.shape)}, inputs.attention_mask {tuple(mask.shape)}, "
+            f"inputs.image_sizes_wh {tuple(sizes.shape)}; expected (B, L), (B, L) and (B, 2)"
+        )
     by_tower = golden.under("inputs.tower_features.")
     if by_tower.keys() != {str(t) for t in range(len(by_tower))}:
         raise GoldenFileError(

@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from models import conversion_plan
 from models.checkpoint import official_state_dict
+from models.configuration import TowerSpec
 from models.conversion import convert_official_folder
 from models.modeling import PMCCambrian
 from models.official_config import official_config
@@ -37,13 +38,17 @@ def _one_thread() -> Any:
 @pytest.fixture(autouse=True)
 def _tiny_towers_are_published(monkeypatch: pytest.MonkeyPatch) -> None:
     for spec in preset("tiny").tower_specs:
-        monkeypatch.setitem(OFFICIAL_TOWERS, spec.name, lambda _side, spec=spec: spec)
+        monkeypatch.setitem(OFFICIAL_TOWERS, spec.name, partial(_spec, spec))
+
+
+def _spec(spec: TowerSpec, _grid_side: int) -> TowerSpec:
+    return spec
 
 
 @pytest.fixture(scope="module")
 def source_model() -> PMCCambrian:
     torch.manual_seed(3)
-    return PMCCambrian.from_preset("tiny").eval()
+    return PMCCambrian.from_preset("tiny")
 
 
 @pytest.fixture
@@ -72,7 +77,8 @@ def published(tmp_path: Path, source_model: PMCCambrian) -> Path:
 def towers(tmp_path: Path, source_model: PMCCambrian) -> dict[str, str]:
     """Files with the towers' weights by tower name."""
     files = {}
-    for i, tower in enumerate(source_model.towers):
+    modules: Any = source_model.towers
+    for i, tower in enumerate(modules):
         path = tmp_path / f"tower{i}.safetensors"
         save_file(tower.backbone.state_dict(), path)
         files[tower.spec.name] = str(path)
@@ -215,7 +221,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "no index entries": (lambda f: (f / INDEX).write_text("[]"), "no weight_map"),
     "no weights": (
-        lambda f: [x.unlink() for x in [*f.glob("model-*"), f / INDEX]],
+        lambda f: [x.rename(f / "other") for x in [*f.glob("model-*"), f / INDEX]],
         "no model.safetensors, absent from the folder",
     ),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer.json"),
@@ -276,7 +282,7 @@ def test_other_refusals(
     with pytest.raises(InputError, match="already there"):
         convert_official_folder(published, published, tower_weights=towers)
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(conversion_plan.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(InputError, match=r"0\.0 GB free; the model folder needs 0\.1 GB"):
         convert_official_folder(published, tmp_path / "model", tower_weights=towers)
     assert not (tmp_path / "model.partial").exists()

@@ -253,7 +253,7 @@ def test_a_tied_head_is_stored_once_or_twice_alike(small_model: Maker) -> None:
     state = {key: tensor.clone() for key, tensor in official_state_dict(model).items()}
     load_official_checkpoint(state, model.config)
     head = state.pop("lm_head.weight")
-    loaded = load_official_checkpoint(state, model.config)
+    loaded: Any = load_official_checkpoint(state, model.config)
     assert torch.equal(loaded.get_output_embeddings().weight, head)
     state["lm_head.weight"] = head + 1
     with pytest.raises(ValueError, match=r"different: lm_head\.weight and model"):

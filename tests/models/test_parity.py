@@ -588,6 +588,7 @@ def test_what_the_file_lacks_is_listed(tmp_path: Path, capsys: pytest.CaptureFix
     [
         (CONFIG | {"tokenizer_model_max_length": 9}, None, "ends before or inside an image"),
         (CONFIG | {"tokenizer_padding_side": "both"}, None, "expected left or right"),
+        (CONFIG, [64, 64], r"inputs.image_sizes_wh \(2,\); expected \(B, L\), \(B, L\) and \(B, 2"),
         (CONFIG, [[900, 10], [30, 90], [64, 64]], "image 0 of 900x10 pixels covers no cell"),
         (CONFIG, [[30, 90], [64, 64]], "3 image placeholders in the batch but 2 images"),
         (CONFIG | {"mm_projector_type": "mlp"}, None, "mm_projector_type is 'mlp', expected 'sva'"),
@@ -600,7 +601,7 @@ def test_what_the_file_lacks_is_listed(tmp_path: Path, capsys: pytest.CaptureFix
     ],
 )
 def test_unusable_files_end_with_a_message(
-    config: dict[str, Any], sizes: list[list[int]] | None, message: str, tmp_path: Path
+    config: dict[str, Any], sizes: list[Any] | None, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "golden.safetensors"
     tensors = GOLDEN | ({"inputs.image_sizes_wh": torch.tensor(sizes)} if sizes else {})
