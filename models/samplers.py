@@ -84,5 +84,5 @@ def _run_sampler(
         return None
     inputs.ran.add(sampler_index)
     flat = hidden.flatten(0, 1)
-    updated = sampler(flat[inputs.positions], inputs.windows)
+    updated = sampler(flat.index_select(0, inputs.positions), inputs.windows)
     return flat.index_copy(0, inputs.positions, updated.to(flat.dtype)).view_as(hidden)
