@@ -22,7 +22,7 @@ from .sharding import decoder_layers, sva_layers, tower_blocks
 
 ActivationCheckpointing = Literal["none", "selective", "full"]
 """``none`` keeps every activation, ``full`` recomputes each block, ``selective`` keeps what matrix
-products and attention give and recomputes the rest."""
+products and attention give in decoder layers and trained towers, and recomputes the rest."""
 
 
 def accelerate_blocks(
@@ -35,8 +35,11 @@ def accelerate_blocks(
         activation_checkpointing: For decoder and SVA layers, and blocks of trained towers.
         compiled: Compile every block; all lengths are one dynamic size.
     """
-    for block in decoder_layers(model) + sva_layers(model):
+    for block in decoder_layers(model):
         _wrap(block, activation_checkpointing, compiled)
+    for block in sva_layers(model):
+        # They work in place on what their matrix products give, so those cannot be kept.
+        _wrap(block, "none" if activation_checkpointing == "none" else "full", compiled)
     for tower in model.towers:
         trained = any(parameter.requires_grad for parameter in tower.parameters())
         for block in tower_blocks(tower):

@@ -99,19 +99,24 @@ def shard(
             f"{mesh.size()} processes for a model of {len(groups)} units; use at most as many "
             "devices as units"
         )
-    offload: OffloadPolicy = CPUOffloadPolicy() if cpu_offload else OffloadPolicy()
-    mixed = MixedPrecisionPolicy(
-        param_dtype=compute_dtype, reduce_dtype=None if compute_dtype is None else torch.float32
-    )
+    pinned = torch.cuda.is_available()
+    offload = CPUOffloadPolicy(pin_memory=pinned) if cpu_offload else OffloadPolicy()
     own_dtype = {
         module for tower in model.towers if _keeps_dtype(tower) for module in tower.modules()
     }
+    # Casting inputs would copy what the samplers note in a decoder layer's arguments, and pixels of
+    # towers that compute in float32; whatever else comes in has the right dtype already.
+    as_they_come = {model, *decoder_layers(model)}
     for group in groups:
-        policy = MixedPrecisionPolicy() if group[0] in own_dtype else mixed
+        policy = MixedPrecisionPolicy(
+            param_dtype=compute_dtype,
+            reduce_dtype=None if compute_dtype is None else torch.float32,
+            cast_forward_inputs=group[0] not in as_they_come,
+        )
         fully_shard(
             group if len(group) > 1 else group[0],
             mesh=mesh,
-            mp_policy=policy,
+            mp_policy=MixedPrecisionPolicy() if group[0] in own_dtype else policy,
             offload_policy=offload,
         )
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from data_modules import VQARADDataModule
 from models.stages import Stage
 from semihvision.training.strategy import launched_by, trainer_arguments
 
@@ -49,17 +48,25 @@ def read_losses(file: Path) -> dict[int, float]:
     return {step: loss for step, loss in map(json.loads, file.read_text().splitlines())}
 
 
+def twin_of_vqa_rad(root: Path, stage: Stage, **settings: Any) -> L.LightningDataModule:
+    """Training data of a test."""
+    from data_modules import VQARADDataModule
+
+    return VQARADDataModule(
+        root=str(root), processor=stage.processor, validation_fraction=0.0, **settings
+    )
+
+
 def fit(
     stage: Stage,
-    root: Path,
+    data: L.LightningDataModule,
     *,
     folder: Path,
     callbacks: list[Callback],
-    data: Mapping[str, Any] | None = None,
     accelerator: str = "cpu",
     **trainer: Any,
 ) -> L.Trainer:
-    """A run over a twin of VQA-RAD, on as many processes as the environment says."""
+    """A run on as many processes as the environment says."""
     settings: dict[str, Any] = {"devices": 1} if launched_by() is None else {}
     settings = trainer_arguments(settings | trainer, launch=launched_by(), num_visible=1)
     run = L.Trainer(
@@ -73,16 +80,7 @@ def fit(
         callbacks=callbacks,
         **(trainer | settings),
     )
-    module = VQARADDataModule(
-        root=str(root),
-        **{
-            "processor": stage.processor,
-            "batch_size": 4,
-            "validation_fraction": 0.0,
-            **(data or {}),
-        },
-    )
-    run.fit(stage, datamodule=module)
+    run.fit(stage, datamodule=data)
     return run
 
 

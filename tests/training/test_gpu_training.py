@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from memory_samples import MemorySamples
 from training_runs import Losses, fit, read_losses
 
-from data_modules import vqa_rad
 from models import InstructionTuning
 from models.lora import LoRASettings
 from semihvision.training import ModelFolder, ResumableCheckpoint
@@ -20,26 +20,19 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("vqa_rad")
-    vqa_rad.write_twin(root, cases=6, seed=0)
-    return root
-
-
-def run(twin: Path, folder: Path, *, steps: int = 6, every: int = 100, **settings: Any) -> Any:
+def run(folder: Path, *, steps: int = 6, every: int = 100, **settings: Any) -> Any:
     """Losses of a run, by step."""
     trainer = {name: settings.pop(name) for name in ("strategy", "precision") if name in settings}
     torch.manual_seed(7)
     folder.mkdir(exist_ok=True)
+    stage = InstructionTuning(max_length=256, learning_rate=1e-3, **settings)
     fit(
-        InstructionTuning(max_length=256, learning_rate=1e-3, **settings),
-        twin,
+        stage,
+        MemorySamples(stage),
         folder=folder,
         accelerator="gpu",
         max_steps=steps,
         gradient_clip_val=1.0,
-        data={"global_batch_size": 8, "batch_size": 4, "cache_images": True},
         callbacks=[
             ResumableCheckpoint(str(folder / "checkpoints"), every_n_steps=every),
             ModelFolder(str(folder / "model")),
@@ -61,24 +54,22 @@ SWITCHES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", SWITCHES)
-def test_switches_change_no_loss(name: str, twin: Path, tmp_path: Path) -> None:
-    plain = run(twin, tmp_path / "plain")
-    assert run(twin, tmp_path / "switched", **SWITCHES[name]) == pytest.approx(plain, abs=5e-3)
+def test_switches_change_no_loss(name: str, tmp_path: Path) -> None:
+    plain = run(tmp_path / "plain")
+    assert run(tmp_path / "switched", **SWITCHES[name]) == pytest.approx(plain, abs=5e-3)
 
 
-def test_bfloat16_is_close_and_goes_on_from_a_background_checkpoint(
-    twin: Path, tmp_path: Path
-) -> None:
+def test_bfloat16_is_close_and_goes_on_from_a_background_checkpoint(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "strategy": "fsdp",
         "precision": "bf16-mixed",
         "lora": LoRASettings(rank=4, alpha=8.0, dropout=0.1),
     }
-    whole = run(twin, tmp_path / "whole", every=2, **settings)
-    exact = run(twin, tmp_path / "exact", **(settings | {"precision": "32-true"}))
+    whole = run(tmp_path / "whole", every=2, **settings)
+    exact = run(tmp_path / "exact", **(settings | {"precision": "32-true"}))
     assert whole == pytest.approx(exact, abs=0.1)
     shutil.rmtree(tmp_path / "whole" / "checkpoints" / "step-000000006")
     (tmp_path / "whole" / "losses.jsonl").unlink()
-    resumed = run(twin, tmp_path / "whole", every=2, **settings)
+    resumed = run(tmp_path / "whole", every=2, **settings)
     assert set(resumed) == {5, 6}
     assert resumed == pytest.approx({step: whole[step] for step in (5, 6)}, abs=1e-3)

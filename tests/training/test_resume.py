@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from training_runs import Losses, fit, read_losses, run_forked
+from training_runs import Losses, fit, read_losses, run_forked, twin_of_vqa_rad
 
 from data_modules import vqa_rad
 from models import InstructionTuning
@@ -47,12 +47,13 @@ def run(
 
     def task() -> None:
         torch.manual_seed(7)
+        stage = InstructionTuning(max_length=256, lora=LoRASettings(rank=2, alpha=4.0, dropout=0.3))
+        settings = {"global_batch_size": 2, "batch_size": 1, "cache_images": True} | (data or {})
         fit(
-            InstructionTuning(max_length=256, lora=LoRASettings(rank=2, alpha=4.0, dropout=0.3)),
-            twin,
+            stage,
+            twin_of_vqa_rad(twin, stage, **settings),
             folder=folder,
             max_steps=steps,
-            data={"global_batch_size": 2, "batch_size": 1, "cache_images": True} | (data or {}),
             callbacks=[
                 ResumableCheckpoint(str(folder / "checkpoints"), every_n_steps=every),
                 Losses(folder / losses, signal_after=signal_after, number=number),

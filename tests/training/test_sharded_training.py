@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch.distributed.tensor import DTensor
-from training_runs import Losses, fit, read_losses, run_forked
+from training_runs import Losses, fit, read_losses, run_forked, twin_of_vqa_rad
 
 from data_modules import vqa_rad
 from models import ConnectorAlignment, InstructionTuning, PMCCambrian
@@ -54,13 +54,13 @@ def run(
     def task() -> dict[str, int]:
         torch.manual_seed(7)
         stage = make()
+        settings = {"global_batch_size": 8, "batch_size": 4, "cache_images": True}
         done = fit(
             stage,
-            twin,
+            twin_of_vqa_rad(twin, stage, **settings),
             folder=folder,
             max_steps=steps,
             gradient_clip_val=1.0,
-            data={"global_batch_size": 8, "batch_size": 4, "cache_images": True},
             callbacks=[
                 ResumableCheckpoint(str(folder / "checkpoints"), every_n_steps=every),
                 ModelFolder(str(folder / "model")),

@@ -67,6 +67,7 @@ class ResumableCheckpoint(Callback):
         self._resumed: Path | None = None
         self._progress: dict[str, Any] = {}
         self._last_step = -1
+        self._told = False
         self._pending: tuple[Future[Any], Path, Path] | None = None
         self._group: dist.ProcessGroup | None = None
 
@@ -162,7 +163,18 @@ class ResumableCheckpoint(Callback):
         )
         if told or trainer.global_step % self.every_n_steps == 0:
             self.save(trainer, in_background=not told)
-        if told:
+        self._told = told
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Ends a run that was told to: only now is the last step in the tracker."""
+        if self._told:
+            self._end(trainer)
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Ends a run that was told to, before it validates."""
+        if self._told:
             self._end(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
