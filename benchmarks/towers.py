@@ -2,7 +2,8 @@
 
     python benchmarks/towers.py --device cuda --images 8 [--compile] [--json F]
 
-Random weights; each tower in its own dtype (float16 at 8B) on a GPU, in float32 on a CPU. FLOPs are counted by PyTorch, the peak is the data sheet's. Each
+Random weights; each tower in its own dtype (float16 at 8B) on a GPU, in float32 on a CPU. FLOPs
+are counted by PyTorch, the peak is the data sheet's. Each
 tower is timed apart, with its weights alone on the device.
 """
 

@@ -103,7 +103,7 @@ class Rows(Dataset):
 
         image = Image.open(self.files[number % len(self.files)]).convert("RGB")
         pixels = tower_pixels(image, self.config.tower_specs, self.arguments.preprocessing)
-        return TowerPixels(tuple(p.bfloat16() for p in pixels), image.size)
+        return TowerPixels(pixels, image.size)
 
 
 def collate(config, arguments):

@@ -55,7 +55,7 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
 def test_outputs_and_all_gradients_are_those_of_the_published_form(
     window_sides: list[int], shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(window_products._CHUNK, "cpu", 10)  # 27 queries: three chunks
+    monkeypatch.setattr(window_products, "_CHUNK_QUERIES", 10)  # 27 queries: three chunks
     layer, grids, query = layer_and_inputs(window_sides)
     layer.double()
     grids = [grid.detach().double().requires_grad_() for grid in grids]
@@ -76,7 +76,7 @@ def test_outputs_and_all_gradients_are_those_of_the_published_form(
 
 
 def test_window_products_pass_gradcheck(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(window_products._CHUNK, "cpu", 2)
+    monkeypatch.setattr(window_products, "_CHUNK_QUERIES", 2)
     query, attention, tokens, position, weight = (
         torch.randn(*shape, dtype=torch.double, requires_grad=True)
         for shape in ((3, 2, 4), (3, 2, 5), (3, 5, 6), (5, 6), (2, 4, 6))
@@ -126,3 +126,16 @@ def test_autocast_gives_the_same_to_its_precision() -> None:
     low.float().sum().backward()
     assert relative_error(low, exact) < 0.01
     assert all(parameter.grad is not None for parameter in layer.parameters())
+
+
+def test_unchunked_products_of_other_devices_are_the_same() -> None:
+    draw = torch.Generator().manual_seed(0)
+    query, attention = torch.randn(7, 4, 3, generator=draw), torch.rand(7, 4, 5, generator=draw)
+    tokens, position = torch.randn(7, 5, 12, generator=draw), torch.randn(5, 12, generator=draw)
+    window_map = window_products.WindowMap(position, torch.randn(4, 3, 12, generator=draw), 1e-5)
+    for chunked, left, product in [
+        (window_products.window_scores, query, window_products._scores),
+        (window_products.window_values, attention, window_products._values),
+    ]:
+        at_once = window_products._unchunked(left, tokens, window_map, product)
+        torch.testing.assert_close(at_once, chunked(left, tokens, window_map))
