@@ -6,7 +6,8 @@ like to the model is decided by the processor, which the command line links in f
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, ClassVar
 
 import lightning as L
 import torch
+from PIL.Image import Image
 from torch.utils.data import DataLoader, Dataset
 
 from data_modules.examples import SPLITS, Use, examples_of
@@ -165,7 +167,7 @@ class RecordDataModule(L.LightningDataModule):
         )
         self.contents = Contents()
         self._examples: dict[str, list[Example]] = {}
-        self._sizes: list[SampleSize] = []
+        self.sizes: list[SampleSize] = []
         self._data_hash = ""
 
     def records(self) -> Iterator[Record]:
@@ -291,7 +293,7 @@ class RecordDataModule(L.LightningDataModule):
                 splits[example.split].append(example)
         self._examples = splits
         if self.packing is not None and splits["train"]:
-            self.packed_rows = plan_rows(self._sizes, self.packing, seed=self.seed)
+            self.packed_rows = plan_rows(self.sizes, self.packing, seed=self.seed)
         self._data_hash = digest.hexdigest()
         self.contents = contents
 
@@ -328,7 +330,7 @@ class RecordDataModule(L.LightningDataModule):
         problem = over_budget(size, packing)
         if problem:
             raise InputError(f"sample {example.example_id}: {problem}", kind="over_budget")
-        self._sizes.append(size)
+        self.sizes.append(size)
 
     def summary(self) -> dict[str, float]:
         """Counts by split, of refused and shortened samples and of packing, for the tracker."""
@@ -343,7 +345,13 @@ class RecordDataModule(L.LightningDataModule):
             counts["packed/padding_percent"] = round(100 * padding, 2)
         return counts
 
-    def _dataset(self, split: str, *, prompts_only: bool = False) -> ExampleDataset:
+    def dataset(self, split: str, *, prompts_only: bool = False) -> ExampleDataset:
+        """The samples of a split, one by one.
+
+        Args:
+            split: ``train``, ``validation`` or ``test``.
+            prompts_only: Stop before the last answer, for generation.
+        """
         return ExampleDataset(
             self.examples(split),
             roots=self.roots(),
@@ -352,16 +360,35 @@ class RecordDataModule(L.LightningDataModule):
             prompts_only=prompts_only,
         )
 
+    def prompts(self, split: str, indices: Sequence[int]) -> Batch:
+        """Some samples of a split without their answers, for generation.
+
+        Args:
+            split: ``train``, ``validation`` or ``test``.
+            indices: Their numbers in `examples`.
+        """
+        samples = self.dataset(split, prompts_only=True)
+        return self._needed_processor().collate([samples[index] for index in indices])
+
+    def pictures(self, example: Example) -> list[Image]:
+        """The images of an example as they are on disk, 8-bit.
+
+        Args:
+            example: One of `examples`.
+        """
+        root = self.roots()[example.source]
+        return [read_image(root, image) for image in example.images]
+
     def _needed_processor(self) -> Processor:
         if self.processor is None:
             raise InputError(f"{type(self).__name__} needs a processor; the command line links it")
         return self.processor
 
     def _loader(self, split: str, *, shuffle: bool, prompts_only: bool = False) -> "Loader":
-        dataset: Dataset[Any] = self._dataset(split, prompts_only=prompts_only)
+        dataset: Dataset[Any] = self.dataset(split, prompts_only=prompts_only)
         collate: Callable[[Any], Batch] = self._needed_processor().collate
         if self.packing is not None and shuffle:
-            dataset = PackedDataset(self._dataset(split), self.packed_rows)
+            dataset = PackedDataset(self.dataset(split), self.packed_rows)
             pack = self._needed_processor().pack
             collate = partial(pack, row_length=self.packing.tokens)
         return Loader(
@@ -414,7 +441,27 @@ class RecordDataModule(L.LightningDataModule):
 
 
 class Loader(DataLoader[Any]):
-    """A loader that Lightning may go on with: what it must know is the data module's state."""
+    """A loader that Lightning may go on with: what it must know is the data module's state.
+
+    Attributes:
+        waited_s: Seconds that whoever iterates has waited for batches so far.
+    """
+
+    waited_s = 0.0
+
+    def __iter__(self) -> Any:
+        """Batches; workers start at once, not at the first batch."""
+        return self._timed(super().__iter__())
+
+    def _timed(self, batches: Iterator[Any]) -> Iterator[Any]:
+        end = object()
+        while True:
+            began = time.perf_counter()
+            batch = next(batches, end)
+            self.waited_s += time.perf_counter() - began
+            if batch is end:
+                return
+            yield batch
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: see `RecordDataModule.state_dict`."""

@@ -105,7 +105,7 @@ def test_a_filler_row_trains_nothing(folder: Path, processor: PMCCambrianProcess
 def test_samples_above_the_budget_are_refused_and_counted(
     folder: Path, processor: PMCCambrianProcessor
 ) -> None:
-    lengths = [size.tokens for size in module(folder, processor, packing=_wide())._sizes]
+    lengths = [size.tokens for size in module(folder, processor, packing=_wide()).sizes]
     longest = max(lengths)
     made = module(folder, processor, packing=Packing(tokens=longest - 1, images=1))
     refused = [item for item in made.refused.items if item.kind == "over_budget"]

@@ -5,11 +5,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.fusion import Layout, plan_layout
+from models.fusion import ImageLayout, Layout, plan_layout
 from models.padding import kept_grid, padding_border
 
 IMAGE = -200
 SIDE = 4
+LAYOUTS: tuple[ImageLayout, ...] = ("unpadded", "fixed")
 
 
 def plan(
@@ -99,3 +100,67 @@ def test_placeholders_and_images_must_agree_in_number(num_images: int) -> None:
 def test_an_image_without_a_single_cell_is_refused() -> None:
     with pytest.raises(ValueError, match="image 1 of 900x10 pixels covers no cell"):
         plan([[IMAGE, IMAGE]], [(5, 5), (900, 10)])
+
+
+@given(st.lists(st.tuples(st.integers(30, 100), st.integers(30, 100)), min_size=1, max_size=3))
+def test_the_fixed_layout_holds_the_unpadded_one_and_masks_the_rest(
+    sizes: list[tuple[int, int]],
+) -> None:
+    row = [7, *[token for _ in sizes for token in (IMAGE, 8)]]
+    unpadded, fixed = (
+        plan_layout(
+            torch.tensor([row]),
+            None,
+            sizes,
+            image_side=SIDE,
+            image_token_id=IMAGE,
+            image_layout=name,
+        )
+        for name in LAYOUTS
+    )
+    assert fixed.source.shape[1] == len(row) + len(sizes) * (SIDE * (SIDE + 1) - 1)
+    assert torch.equal(fixed.source[fixed.attention_mask], unpadded.source[0])
+    assert len(fixed.cells) == len(sizes) * SIDE**2
+    origins = fixed.expand_ids(torch.arange(len(row))[None], padding=-1)[fixed.attention_mask]
+    assert torch.equal(origins, unpadded.origin[0])
+
+
+def test_the_newline_of_a_row_counts_unless_the_row_is_padding() -> None:
+    wide, tall = (
+        plan_layout(
+            torch.tensor([[IMAGE]]),
+            None,
+            [size],
+            image_side=SIDE,
+            image_token_id=IMAGE,
+            image_layout="fixed",
+        ).attention_mask.reshape(SIDE, SIDE + 1)
+        for size in ((100, 50), (50, 100))
+    )
+    assert wide[:, -1].tolist() == [False, True, True, False]
+    assert wide[:, 0].tolist() == [False, True, True, False]
+    assert tall[:, -1].all()
+    assert tall[0].tolist() == [False, True, True, False, True]
+
+
+def test_rows_are_filled_up_to_a_length_or_refused() -> None:
+    for length in (22, 30):
+        layout = plan_layout(
+            torch.tensor([[1, IMAGE, 2]]),
+            None,
+            [(5, 5)],
+            image_side=SIDE,
+            image_token_id=IMAGE,
+            row_length=length,
+        )
+        assert layout.source.shape == (1, length)
+        assert layout.attention_mask.sum() == 22
+    with pytest.raises(ValueError, match=r"a row of 22 tokens .* in rows of 21"):
+        plan_layout(
+            torch.tensor([[1, IMAGE, 2]]),
+            None,
+            [(5, 5)],
+            image_side=SIDE,
+            image_token_id=IMAGE,
+            row_length=21,
+        )

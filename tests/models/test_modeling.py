@@ -108,6 +108,64 @@ def test_loss_is_the_same_in_training_and_evaluation(
     torch.testing.assert_close(evaluated.loss, torch.stack(sums).mean())
 
 
+@torch.no_grad()
+def test_the_fixed_layout_gives_every_real_token_the_same_logits(
+    small_model: Model, features: Features
+) -> None:
+    model = small_model()
+    ids, mask = batch_of(ROWS)
+    given = {"image_sizes_wh": torch.tensor(SIZES), "tower_features": features(4)}
+    unpadded = model(ids, mask, **given).logits
+    fixed = model(ids, mask, **given, image_layout="fixed", row_length=60).logits
+    real = model.fuse(ids, mask, **given).attention_mask
+    kept = model.fuse(ids, mask, **given, image_layout="fixed", row_length=60).attention_mask
+    assert fixed.shape[1] == 60
+    torch.testing.assert_close(fixed[kept], unpadded[real], atol=2e-5, rtol=1e-5)
+
+
+def test_the_loss_divides_by_the_tokens_it_is_told(small_model: Model) -> None:
+    model = small_model().train()
+    ids = torch.tensor([[3, 4, 5, 6], [7, 8, 9, 10]])
+    labels = ids.clone()
+    labels[0, :3] = -100
+    own = model(ids, labels=labels)
+    assert own.num_trained_tokens == 1 + 3
+    torch.testing.assert_close(own.loss, own.loss_sum / 4)
+    torch.testing.assert_close(
+        model(ids, labels=labels, num_items_in_batch=16).loss, own.loss_sum / 16
+    )
+    # One step of a batch is the sum of its rows, whatever they train.
+    parts = [
+        model(ids[i : i + 1], labels=labels[i : i + 1], num_items_in_batch=4).loss for i in (0, 1)
+    ]
+    torch.testing.assert_close(sum(parts), own.loss)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_chunked_loss_is_the_plain_one(
+    small_model: Model, features: Features, training: bool
+) -> None:
+    ids, mask = batch_of(ROWS)
+    labels = torch.where(mask & (ids != IMAGE), ids, -100)
+    given = {"image_sizes_wh": torch.tensor(SIZES), "tower_features": features(4)}
+    results = []
+    for kind in ("plain", "chunked"):
+        model = small_model().train(training)
+        model.loss_kind = kind
+        output = model(ids, mask, labels=labels, **given)
+        output.loss.backward()
+        grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        results.append((output.loss.detach(), grads))
+    assert results[0][1].keys() == results[1][1].keys()
+    torch.testing.assert_close(results[0], results[1])
+
+
+def test_a_training_step_keeps_no_cache(small_model: Model) -> None:
+    model, ids = small_model(), torch.tensor([[3, 4]])
+    assert model(ids).past_key_values is not None
+    assert model.train()(ids, labels=ids).past_key_values is None
+
+
 def test_every_part_but_the_towers_gets_a_gradient(small_model: Model, features: Features) -> None:
     model = small_model().train()
     arguments = {"image_sizes_wh": torch.tensor([[9, 5]]), "tower_features": features(1)}

@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from models import attention_masks
 from models.modeling import PMCCambrian
 from models.packing import pack_rows, pad_samples
-from semihvision.core.batch import EncodedSample, Segment, TowerPixels
+from models.processing import PMCCambrianProcessor
+from semihvision.core.batch import EncodedSample, Segment, TowerPixels, Turn
+from semihvision.core.errors import InputError
 
 IMAGE, IGNORE = -200, -100
 Model = Callable[..., PMCCambrian]
@@ -203,3 +206,54 @@ def test_positions_that_do_not_restart_would_be_noticed(
     model = small_model().train()
     _, gradient = differences(model, arguments(separate(rows)), arguments(packed(rows)))
     assert gradient > 1e-2
+
+
+def test_images_are_shared_only_where_all_before_them_is_common() -> None:
+    make = Samples()
+    one, other = make.image(9, 9), make.image(9, 8)
+    first = make.sample(2, 2, one)
+    with pytest.raises(InputError, match="other images"):
+        packed([[[first, make.sample(2, 2, other)]]])
+    changed = make.sample(2, 2, one)
+    changed["input_ids"][0] = 9
+    with pytest.raises(InputError, match=r"sample s\d: other tokens before its last image"):
+        packed([[[first, changed]]])
+    with pytest.raises(InputError, match="nothing to share"):
+        packed([[[make.sample(2, 2), make.sample(2, 2)]]])
+    for place in (0, 3):
+        trained = make.sample(2, 2, one)
+        trained["labels"][place] = 1
+        with pytest.raises(InputError, match="trained tokens before or right after"):
+            packed([[[first, trained]]])
+
+
+def test_the_first_token_of_a_sample_is_never_predicted_from_another() -> None:
+    make = Samples()
+    samples = [make.sample(1, 1), make.sample(1, 1)]
+    for sample in samples:
+        sample["labels"][0] = 5
+    assert packed([[[sample] for sample in samples]])["labels"][0, [0, 4]].tolist() == [-100, -100]
+    assert samples[0]["labels"][0] == 5
+
+
+def test_the_processor_packs_what_it_encodes(
+    tiny_processor: PMCCambrianProcessor, picture: Callable[..., Image.Image]
+) -> None:
+    images = [tiny_processor.prepare_image(picture(20, 10))]
+    turns = [
+        [("human", f"<image>\n{question}"), ("gpt", "an answer")] for question in ("one?", "two?")
+    ]
+    samples = [
+        tiny_processor.encode(str(i), [Turn(*turn) for turn in spoken], images)
+        for i, spoken in enumerate(turns)
+    ]
+    fit = tiny_processor.check("0", [Turn(*turn) for turn in turns[0]], [(20, 10)])
+    batch = tiny_processor.pack([[samples], [[samples[0]]]], row_length=200)
+    assert batch["example_ids"] == ["0", "1", "0"]
+    assert len(batch["image_sizes_wh"]) == 2
+    prefix = int(((batch["branch_ids"] == 0) & batch["attention_mask"])[0].sum())
+    assert fit.shared_length == tiny_processor.expanded_length(prefix, [(20, 10)])
+    with pytest.raises(InputError, match=r"packed row 0 has .* expected at most row_length 60"):
+        tiny_processor.pack([[[samples[0]], [samples[1]]]], row_length=60)
+    with pytest.raises(InputError, match="at least one row"):
+        tiny_processor.pack([[]])
