@@ -6,6 +6,7 @@ from typing import Literal
 
 from semihvision.core.batch import IMAGE_PLACEHOLDER, Example, Turn
 from semihvision.core.errors import InputError
+from semihvision.core.lineage import sources_of
 from semihvision.core.record import QA, Conversation, Record, Text, part_id, question_text
 from semihvision.core.splits import strictest_split
 
@@ -74,6 +75,8 @@ def examples_of(
                 split=split,
                 turns=_turns(parts, len(images)),
                 images=tuple(record.image(image_id) for image_id in images),
+                modality=record.modality,
+                derived_from=sources_of(record),
             )
 
 

@@ -81,6 +81,25 @@ def loss_from_hidden(
     return chunked_cross_entropy(hidden_KH, head.weight, targets)
 
 
+def loss_by_row(
+    hidden: Tensor, labels: Tensor, head: nn.Module, ignore_index: int, *, kind: LossKind
+) -> Tensor:
+    """The loss of `loss_from_hidden`, summed over each row apart.
+
+    Args:
+        hidden: (B, L', H), the decoder's output.
+        labels: (B, L') int64.
+        head: H to the vocabulary.
+        ignore_index: Label of a token that is not trained.
+        kind: As in `loss_from_hidden`.
+
+    Returns:
+        (B,) float32.
+    """
+    rows = zip(torch.split(hidden, 1), torch.split(labels, 1), strict=True)
+    return torch.stack([loss_from_hidden(*row, head, ignore_index, kind=kind) for row in rows])
+
+
 def chunked_cross_entropy(
     hidden: Tensor, weight: Tensor, targets: Tensor, chunk_rows: int = CHUNK_ROWS
 ) -> Tensor:

@@ -27,7 +27,13 @@ from .connector import Connector, projector
 from .fusion import ImageLayout, PaddingSide, plan_layout
 from .generation import FusedGenerationMixin
 from .inputs import FusedInputs, check_one_per_tower, embed_text
-from .losses import LossKind, count_trained_tokens, loss_from_hidden, loss_from_logits
+from .losses import (
+    LossKind,
+    count_trained_tokens,
+    loss_by_row,
+    loss_from_hidden,
+    loss_from_logits,
+)
 from .samplers import SAMPLER_INPUTS, SamplerInputs, attach_samplers, check_all_ran
 from .sva import SamplerLayer
 from .towers import VisionTower
@@ -41,10 +47,12 @@ class PMCCambrianOutput(CausalLMOutputWithPast):
     Attributes:
         loss_sum: Cross-entropy summed over the trained tokens; with labels only.
         num_trained_tokens: Scalar int64, how many these are.
+        row_loss_sums: (B,) float32, ``loss_sum`` by row; with labels and in evaluation mode only.
     """
 
     loss_sum: Tensor | None = None
     num_trained_tokens: Tensor | None = None
+    row_loss_sums: Tensor | None = None
 
 
 class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-untyped-call]
@@ -405,13 +413,15 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
     ) -> PMCCambrianOutput:
         """Loss, and logits where they are wanted, as `forward` documents them."""
         ignore_index, hidden = self.config.ignore_index, output.last_hidden_state
-        head, logits = self.get_output_embeddings(), None
+        head, logits, by_row = self.get_output_embeddings(), None, None
         if self.training or self.loss_kind == "chunked":
             total = loss_from_hidden(hidden, labels, head, ignore_index, kind=self.loss_kind)
         else:
             logits = head(hidden).float()
             total = loss_from_logits(logits, labels, ignore_index)
             logits = logits[:, -logits_to_keep:]
+        if not self.training:
+            by_row = loss_by_row(hidden, labels, head, ignore_index, kind=self.loss_kind)
         num_trained = count_trained_tokens(labels, ignore_index)
         divisor = num_trained if num_items_in_batch is None else num_items_in_batch
         return PMCCambrianOutput(
@@ -420,4 +430,5 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
             past_key_values=output.past_key_values,
             loss_sum=total,
             num_trained_tokens=num_trained,
+            row_loss_sums=by_row,
         )

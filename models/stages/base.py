@@ -33,13 +33,17 @@ from models.stages.window import StepWindow, scale_gradients
 from models.template import TemplateStyle
 from models.tokenizer import load_tokenizer, tokenizer_hash
 from models.tower_weights import TowerWeights, check_tower_sources
-from semihvision.core.batch import Batch
+from semihvision.core.batch import IGNORE_INDEX, Batch
 from semihvision.core.errors import InputError
 from semihvision.core.hashing import hash_path
 
 SAMPLER_PARTS = frozenset({"connector", "query", "samplers"})
 """Parts that Cambrian's `mm_vision_sampler_lr` applies to: names with vision_sampler or
 vision_query (cambrian.md section 14)."""
+
+
+RowLosses = dict[str, tuple[float, int]]
+"""By example: its loss summed over its trained tokens, and how many these are."""
 
 
 class Stage(L.LightningModule):
@@ -202,6 +206,8 @@ class Stage(L.LightningModule):
         if self._sharded and not batch["pixel_values"]:
             batch = with_filler_image(batch, tuple(self.network.config.tower_specs))
         tensors: dict[str, Any] = {k: v for k, v in batch.items() if k != "example_ids"}
+        # A process without a sample of its own gets a filler, which has no labels at all.
+        tensors.setdefault("labels", torch.full_like(batch["input_ids"], IGNORE_INDEX))
         return cast(PMCCambrianOutput, self.network(**tensors))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
@@ -234,19 +240,26 @@ class Stage(L.LightningModule):
         """Logs the mean loss over the trained tokens of the step, on all processes."""
         self.log("train/loss", self.step_loss, prog_bar=True)
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Logs the mean validation loss over trained tokens."""
-        self._evaluation_step(batch, "validation/loss")
+    def validation_step(self, batch: Batch, batch_index: int) -> RowLosses:
+        """Logs the mean validation loss over trained tokens; losses by row are for callbacks."""
+        return self._evaluation_step(batch, "validation/loss")
 
-    def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Logs the mean test loss over trained tokens."""
-        self._evaluation_step(batch, "test/loss")
+    def test_step(self, batch: Batch, batch_index: int) -> RowLosses:
+        """Logs the mean test loss over trained tokens; losses by row are for callbacks."""
+        return self._evaluation_step(batch, "test/loss")
 
-    def _evaluation_step(self, batch: Batch, name: str) -> None:
+    def _evaluation_step(self, batch: Batch, name: str) -> RowLosses:
         output = self._forward(batch)
         num_tokens = int(cast(Tensor, output.num_trained_tokens))
         mean = cast(Tensor, output.loss_sum) / max(num_tokens, 1)
         self.log(name, mean, prog_bar=True, batch_size=num_tokens, sync_dist=True)
+        labels = batch.get("labels")
+        counts = [0] if labels is None else (labels[:, 1:] != IGNORE_INDEX).sum(dim=1).tolist()
+        sums = cast(Tensor, output.row_loss_sums).tolist()
+        return {
+            example_id: (loss_sum, count)
+            for example_id, loss_sum, count in zip(batch["example_ids"], sums, counts, strict=False)
+        }
 
     def predict_step(self, batch: Batch, batch_index: int) -> list[dict[str, str]]:
         """Greedy answers: one ``{"id": ..., "answer": ...}`` per sample."""

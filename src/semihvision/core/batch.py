@@ -44,6 +44,8 @@ class Example:
         split: ``train``, ``validation`` or ``test``.
         turns: Alternating human and gpt turns, optionally a system turn first.
         images: One image per ``<image>`` placeholder, in order.
+        modality: That of the record; empty where it states none.
+        derived_from: Every source whose terms bind it, its own included.
     """
 
     example_id: str
@@ -51,6 +53,8 @@ class Example:
     split: str
     turns: tuple[Turn, ...]
     images: "tuple[ImageRef, ...]"
+    modality: str
+    derived_from: tuple[str, ...]
 
 
 class TowerPixels(NamedTuple):

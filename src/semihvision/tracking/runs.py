@@ -156,6 +156,40 @@ def lightning_logger(
     )
 
 
+def run_of(logger: "MLFlowLogger") -> TrackedRun:
+    """The run that Lightning's logger writes to; on rank 0 only.
+
+    Args:
+        logger: As `lightning_logger` makes it.
+    """
+    return TrackedRun(logger.experiment, str(logger.run_id), str(logger.experiment_id))
+
+
+class SystemMetrics:
+    """MLflow's monitor of processor, memory, disk, network and GPU, as metrics ``system/...``."""
+
+    def __init__(self) -> None:
+        self._monitor: Any = None
+
+    def start(self, run_id: str) -> None:
+        """Samples every ten seconds, in a thread, until `stop` or the end of the run.
+
+        Args:
+            run_id: A run that is under way; one that goes on keeps its earlier samples.
+        """
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        monitor: Any = SystemMetricsMonitor
+        self._monitor = monitor(run_id, resume_logging=True, tracking_uri=tracking_uri())
+        self._monitor.start()
+
+    def stop(self) -> None:
+        """Writes the last samples; nothing where it was not started."""
+        monitor, self._monitor = self._monitor, None
+        if monitor is not None:
+            monitor.finish()
+
+
 def metric_history(run_id: str, name: str) -> list[float]:
     """All logged values of a run's metric, in the order of their steps."""
     logged = store_client().get_metric_history(run_id, name)
