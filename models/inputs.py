@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from .attention_masks import Segments
 from .samplers import SamplerInputs
+from .segments import Segments
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from semihvision.core.errors import InputError
 
-from .attention_masks import decoder_mask, expand_segments
+from .attention_blocks import ATTENTION_BLOCKS, BLOCKED, plan_blocks
+from .attention_masks import decoder_mask
 from .configuration import PMCCambrianConfig
 from .connector import Connector, projector
 from .fusion import ImageLayout, PaddingSide, plan_layout
@@ -35,6 +36,7 @@ from .losses import (
     loss_from_logits,
 )
 from .samplers import SAMPLER_INPUTS, SamplerInputs, attach_samplers, check_all_ran
+from .segments import expand_segments
 from .sva import SamplerLayer
 from .towers import VisionTower
 from .windows import Windows, make_windows
@@ -389,9 +391,12 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
         mask: Any = fused.attention_mask
         if fused.segments is not None:
             position_ids = fused.segments.position_ids() if position_ids is None else position_ids
-            mask = decoder_mask(
-                fused.segments, position_ids, self.language_model.config, fused.inputs_embeds.dtype
-            )
+            config, dtype = self.language_model.config, fused.inputs_embeds.dtype
+            blocked = config._attn_implementation == BLOCKED
+            blocks = plan_blocks(fused.segments) if blocked else None
+            mask = decoder_mask(fused.segments, position_ids, config, dtype, blocks)
+            if blocks is not None:
+                kwargs[ATTENTION_BLOCKS] = blocks
         if fused.sampler_inputs is not None:
             kwargs[SAMPLER_INPUTS] = fused.sampler_inputs
         output = self.language_model.model(

@@ -3,7 +3,7 @@
 A packed row is a list of segments, a segment a list of samples. Samples that share a segment have
 the same images and the same token ids through their last image placeholder; these go into the row
 once, as the segment's prefix, and the rest of each sample follows as a branch of its own
-(`models.attention_masks`). So an image is encoded once for all questions about it.
+(`models.segments`). So an image is encoded once for all questions about it.
 
 Legend: B rows, L longest row before image expansion, N images in the batch.
 """
@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from semihvision.core.batch import Batch, EncodedSample, Segment, TowerPixels
 from semihvision.core.errors import InputError
 
-from .attention_masks import PADDING, PREFIX
+from .segments import PADDING, PREFIX
 
 
 @dataclass

@@ -7,8 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.attention_masks import PADDING, PREFIX, Segments, decoder_mask
+from models.attention_blocks import plan_blocks
+from models.attention_masks import decoder_mask
 from models.modeling import PMCCambrian
+from models.segments import PADDING, PREFIX, Segments
 
 # A row: segments of a prefix length and branch lengths; then padding.
 SEGMENTS = st.lists(
@@ -51,6 +53,28 @@ def test_the_rule_is_the_naive_one(
         for j in range(len(segment)):
             near = window is None or positions[0, i] - positions[0, j] < window
             assert mask[i, j] == (i == j or (j in before and bool(near)))
+
+
+@given(SEGMENTS, st.integers(0, 2), st.sets(st.integers(0, 20)), st.integers(1, 5) | st.none())
+def test_blocks_hold_every_pair_that_the_mask_allows(
+    row: list[tuple[int, list[int]]], padding: int, masked: set[int], window: int | None
+) -> None:
+    one = build(row, padding, masked)
+    both = Segments(*(torch.cat([x, x]) for x in (one.segment_ids, one.branch_ids, one.attended)))
+    positions, length = both.position_ids(), one.attended.shape[1]
+    config = SimpleNamespace(_attn_implementation="sdpa", sliding_window=window)
+    whole = decoder_mask(both, positions, config, torch.float32)[:, 0]
+    blocks = plan_blocks(both)
+    mask = decoder_mask(both, positions, config, torch.float32, blocks)[:, 0]
+    rebuilt = torch.zeros(2 * length, 2 * length, dtype=torch.bool)
+    for n, queries in enumerate(blocks.queries.tolist()):
+        for q, query in enumerate(queries):
+            for k in mask[n, q].nonzero()[:, 0].tolist():
+                rebuilt[query, blocks.keys[n, k]] = True
+    expected = torch.block_diag(whole[0], whole[1]).bool()
+    expected[both.segment_ids.flatten() == PADDING] = False
+    assert torch.equal(rebuilt, expected)
+    assert sorted(blocks.places.tolist()) == expected.any(1).nonzero()[:, 0].tolist()
 
 
 def test_every_form_says_the_same() -> None:

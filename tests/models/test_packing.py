@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models import attention_masks
+from models import segments
 from models.modeling import PMCCambrian
 from models.packing import pack_rows, pad_samples
 from models.processing import PMCCambrianProcessor
@@ -120,10 +120,12 @@ def differences(
 
 @pytest.mark.parametrize("make_rows", CASES)
 @pytest.mark.parametrize("layout", ["unpadded", "fixed"])
+@pytest.mark.parametrize("attention", ["sdpa", "blocked_sdpa"])
 def test_packed_rows_train_as_separate_samples(
-    small_model: Model, make_rows: MakeRows, layout: str
+    small_model: Model, make_rows: MakeRows, layout: str, attention: str
 ) -> None:
     model = small_model().train()
+    model.set_attn_implementation(attention)
     rows = make_rows(Samples())
     alone = arguments(separate(rows))
     together = arguments(packed(rows), image_layout=layout)
@@ -157,10 +159,13 @@ def test_other_decoders_pack_too(small_model: Model, changes: dict[str, Any]) ->
     assert gradient <= 1e-4
 
 
-def test_eager_attention_packs_too(small_model: Model) -> None:
-    model = small_model().train()
-    model.set_attn_implementation("eager")
-    assert model.language_model.config._attn_implementation == "eager"
+@pytest.mark.parametrize("attention", ["eager", "blocked_sdpa"])
+@pytest.mark.parametrize("family", ["llama", "mistral"])
+def test_other_attentions_pack_too(small_model: Model, attention: str, family: str) -> None:
+    text = {"model_type": family} | ({"sliding_window": 9} if family == "mistral" else {})
+    model = small_model(text=text).train()
+    model.set_attn_implementation(attention)
+    assert model.language_model.config._attn_implementation == attention
     rows = shared_images(Samples())
     loss, gradient = differences(model, arguments(separate(rows)), arguments(packed(rows)))
     assert loss <= 1e-5
@@ -188,7 +193,7 @@ def test_plain_causal_attention_would_be_noticed(
     def causal(row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (key <= query) & (row >= 0)
 
-    monkeypatch.setattr(attention_masks.Segments, "sight", lambda *_: causal)
+    monkeypatch.setattr(segments.Segments, "sight", lambda *_: causal)
     rows = make_rows(Samples())
     model = small_model().train()
     loss, gradient = differences(model, arguments(separate(rows)), arguments(packed(rows)))
@@ -199,9 +204,7 @@ def test_plain_causal_attention_would_be_noticed(
 def test_positions_that_do_not_restart_would_be_noticed(
     small_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        attention_masks.Segments, "position_ids", lambda self: self.attended.cumsum(1) - 1
-    )
+    monkeypatch.setattr(segments.Segments, "position_ids", lambda self: self.attended.cumsum(1) - 1)
     rows = shared_images(Samples())
     model = small_model().train()
     _, gradient = differences(model, arguments(separate(rows)), arguments(packed(rows)))
