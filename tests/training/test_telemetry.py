@@ -57,7 +57,7 @@ def run(twin: Path, **trainer: Any) -> tuple[L.Trainer, InstructionTuning, VQARA
 def test_a_run_logs_speed_and_waste_in_one_call_a_step(
     twin: Path, mlflow_store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "1")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
     trainer, stage, data = run(
         twin,
         default_root_dir=tmp_path,
