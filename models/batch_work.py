@@ -9,10 +9,10 @@ from dataclasses import astuple, dataclass
 
 from semihvision.core.batch import Batch
 
-from .attention_masks import PREFIX
 from .configuration import PMCCambrianConfig
 from .losses import count_trained_tokens
 from .padding import kept_grid
+from .segments import PREFIX
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.attention_masks import Segments, decoder_mask, expand_segments
+from models.attention_masks import decoder_mask
 from models.batch_work import BatchWork, batch_work
 from models.configuration import PMCCambrianConfig
 from models.fusion import plan_layout
 from models.packing import pack_rows, pad_samples
+from models.segments import Segments, expand_segments
 from semihvision.core.batch import EncodedSample, TowerPixels
 
 IMAGE, IGNORE = -200, -100
