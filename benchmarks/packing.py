@@ -1,6 +1,6 @@
 """Packed training against padded batches: real tokens a second on VQA-RAD's questions, tiny preset.
 
-    python benchmarks/packing.py [--root ../shared/data/vqa_rad] [--samples 512] [--json F]
+    python benchmarks/packing.py [--root ../shared/data/vqa_rad] [--samples 1024] [--json F]
 
 The same questions, one sample each, in four ways:
 
@@ -138,6 +138,7 @@ def main(arguments):
     model = PMCCambrian.from_preset("tiny").train()
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(part_of(name) in InstructionTuning.parts)
+    model.set_attn_implementation(arguments.attention)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     packing = Packing(tokens=arguments.tokens, images=arguments.images)
@@ -153,8 +154,8 @@ def main(arguments):
     result = {
         "samples": len(sizes), "images": len({size.shares for size in sizes}),
         "real_tokens": real, "row_tokens": arguments.tokens, "rows_per_step": arguments.rows,
-        "loss": losses["grouped"], "largest_loss_difference": spread,
-        "load_average": os.getloadavg()[0],
+        "attention": arguments.attention, "loss": losses["grouped"],
+        "largest_loss_difference": spread, "load_average": os.getloadavg()[0],
     }  # fmt: skip
     grouped = statistics.median(times["grouped"])
     print(f"{'way':8} {'steps':>5} {'padding %':>9} {'images':>6} {'tokens/s':>8} {'gain':>6}")
@@ -183,10 +184,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     shared = Path(os.environ.get("SEMIHVISION_REAL_DATA", "../shared"))
     parser.add_argument("--root", type=Path, default=shared / "data/vqa_rad")
-    parser.add_argument("--samples", type=int, default=512)
-    parser.add_argument("--tokens", type=int, default=256, help="tokens of a packed row")
+    parser.add_argument("--samples", type=int, default=1024)
+    parser.add_argument("--tokens", type=int, default=512, help="tokens of a packed row")
     parser.add_argument("--images", type=int, default=16, help="most images of a packed row")
-    parser.add_argument("--rows", type=int, default=4, help="packed rows of a step")
+    parser.add_argument("--rows", type=int, default=2, help="packed rows of a step")
+    parser.add_argument("--attention", default="blocked_sdpa", help="or sdpa: a mask of whole rows")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     sys.exit(main(parser.parse_args()))
