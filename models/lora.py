@@ -91,7 +91,9 @@ def add_lora(model: PMCCambrian, settings: LoRASettings, *, seed: int = 0) -> No
         lora_dropout=settings.dropout,
         target_modules=list(settings.target_modules),
     )
-    inject_adapter_in_model(config, model.language_model, adapter_name=ADAPTER)
+    # peft draws start values that are replaced below: no generator may notice.
+    with torch.random.fork_rng():
+        inject_adapter_in_model(config, model.language_model, adapter_name=ADAPTER)
     for name, parameter in model.named_parameters():
         if is_adapter(name) and not parameter.is_meta:
             with torch.no_grad():

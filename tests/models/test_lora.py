@@ -81,7 +81,9 @@ def test_start_values_depend_on_seed_and_name_alone(small_model: ModelMaker) -> 
     models = [small_model(), small_model(), small_model()]
     for model, seed in zip(models, (0, 0, 1), strict=True):
         torch.rand(seed + 3)
+        before = torch.get_rng_state()
         add_lora(model, LoRASettings(rank=2, alpha=2.0), seed=seed)
+        assert torch.equal(torch.get_rng_state(), before)
     first, same, other = (
         {name: p for name, p in model.named_parameters() if "lora_A" in name} for model in models
     )

@@ -85,23 +85,28 @@ def fit(
 
 
 def run_forked(
-    task: Callable[[], Any], world_size: int = 1, *, timeout_s: float = 240
+    task: Callable[[], Any],
+    world_size: int = 1,
+    *,
+    ends_with: int = 0,
+    timeout_s: float = 240,
 ) -> list[Any]:
     """Runs a task in forked processes that know each other as torchrun's do.
 
     Args:
         task: What to run; reads its rank from the environment.
         world_size: How many processes.
+        ends_with: Exit code that is expected of all.
         timeout_s: After which all are killed.
 
     Returns:
-        Of each process what the task returned, or its exit code where it ended otherwise.
+        What the task returned in each process; None where it did not come back.
     """
     context = multiprocessing.get_context("fork")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    processes, results = [], []
+    processes, results, codes = [], [], []
     for rank in range(world_size):
         receiver, sender = context.Pipe(duplex=False)
         process = context.Process(target=_child, args=(task, rank, world_size, port, sender))
@@ -120,10 +125,12 @@ def run_forked(
         if process.is_alive():
             process.kill()
             process.join()
-        results.append(process.exitcode if found is None else found)
+        results.append(found)
+        codes.append(process.exitcode)
     for found in results:
         if isinstance(found, BaseException):
             raise AssertionError("a forked process failed") from found
+    assert codes == [ends_with] * world_size, (codes, results)
     return results
 
 

@@ -147,7 +147,8 @@ def test_a_run_goes_on_with_another_number_of_processes(twin: Path, tmp_path: Pa
     names = ("a.jsonl", "b.jsonl", "c.jsonl")
     for stop_after, world_size, losses in zip((2, 4, 0), (2, 4, 1), names, strict=True):
         # Told to end in a step, a run saves the next one.
-        run_forked(run(twin, changing, steps=8, losses=losses, stop_after=stop_after), world_size)
+        task = run(twin, changing, steps=8, losses=losses, stop_after=stop_after)
+        run_forked(task, world_size, ends_with=128 + signal.SIGTERM if stop_after else 0)
     compare(one, changing, names=names)
     assert [min(read_losses(changing / name)) for name in names] == [1, 4, 6]
 
