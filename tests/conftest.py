@@ -42,6 +42,13 @@ def deeplesion_table() -> Path:
 
 
 @pytest.fixture(scope="session")
+def medical_files() -> Path:
+    """The folder of pydicom's and nibabel's test files."""
+    real_data_folder("data/nibabel_test_data")
+    return real_data_folder("data/pydicom_test_files").parent
+
+
+@pytest.fixture(scope="session")
 def mumc_predictions() -> Path:
     """The published prediction files of MUMC on VQA-RAD."""
     return real_data_folder("data/vqa_rad_mumc_predictions")

@@ -1,7 +1,7 @@
 """Reading images: one function from an `ImageRef` to pixels, one reader per format.
 
-Formats are added by adding a reader to `READERS`; DICOM and NIfTI will come in that way. A reader
-returns stored values; rescaling and the display window are applied here, once, for all formats.
+Formats are added by adding a reader to `READERS`, which returns 8-bit pixels as they are shown. PNG
+and JPEG are read here; DICOM and NIfTI in `semihvision.core.imaging`.
 
 What an unusual file becomes (the content decides its format, never its name):
 
@@ -21,25 +21,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from semihvision.core.errors import InputError
+from semihvision.core.imaging import MAX_PIXELS, dicom
+from semihvision.core.imaging.windowing import apply_window
 from semihvision.core.paths import inside
 from semihvision.core.record import ImageRef
 
 if TYPE_CHECKING:  # cards and `semihvision sources` need no numpy
     from numpy.typing import NDArray
 
-MAX_PIXELS = 89_478_485
-"""Larger claimed sizes are refused before decoding (a decompression bomb, or a wrong file). It is
-Pillow's own limit: a quarter of a gigabyte as RGB, a side of 20,000 if the other is below 4,474."""
-
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I")
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def _read_with_pillow(path: Path, image: ImageRef) -> "NDArray[Any]":
-    """Stored values: (H, W) uint8 or int32 for grey, (H, W, 3) uint8 for colour."""
+    """(H, W) or (H, W, 3) uint8; with a window, rescaled and mapped through it."""
+    import numpy as np
+
+    stored = _stored_values(path, image)
+    if image.window_center is not None and image.window_width is not None:
+        physical = stored * image.rescale_slope + image.rescale_intercept
+        return apply_window(physical, center=image.window_center, width=image.window_width)
+    if stored.dtype != np.uint8:
+        raise InputError(f"{image.path}: 16-bit image without a display window in its record")
+    return stored
+
+
+def _stored_values(path: Path, image: ImageRef) -> "NDArray[Any]":
+    """(H, W) uint8 or int32 for grey, (H, W, 3) uint8 for colour."""
     import numpy as np
 
     with _opened(path, image.path) as opened:
@@ -57,7 +68,10 @@ def _read_with_pillow(path: Path, image: ImageRef) -> "NDArray[Any]":
 READERS: dict[str, Callable[[Path, ImageRef], "NDArray[Any]"]] = {
     "png": _read_with_pillow,
     "jpeg": _read_with_pillow,
+    "dicom": dicom.read,
 }
+_HEAD_BYTES = 544
+"""Enough of a file to tell its format: DICOM's preamble, or the header of NIfTI-1 or NIfTI-2."""
 
 
 def read_image(root: Path, image: ImageRef) -> Image.Image:
@@ -66,18 +80,17 @@ def read_image(root: Path, image: ImageRef) -> Image.Image:
     Args:
         root: Folder of the source.
         image: What to read. With a window, values are rescaled (slope, intercept) and the window
-            [centre - width/2, centre + width/2] is mapped linearly to 0..255; values outside are
-            saturated, which is what a display window means.
+            is mapped to 0..255: linearly from centre - width/2 to centre + width/2, or as a DICOM
+            header says; values outside are saturated, which is what a display window means.
 
     Returns:
-        RGB image, 8 bit, in the stored orientation.
+        RGB image, 8 bit. PNG and JPEG in the stored orientation, slices of DICOM and NIfTI in the
+        radiological convention.
 
     Raises:
         InputError: Missing, unreadable, of an unknown format, too large, of 16 bits without a
             window, or of several frames with none chosen.
     """
-    import numpy as np
-
     path = inside(root, image.path)
     if image.format not in READERS:
         raise InputError(
@@ -86,15 +99,7 @@ def read_image(root: Path, image: ImageRef) -> Image.Image:
         )
     if not path.is_file():
         raise InputError(f"{image.path}: no such image below {root}", kind="missing_image")
-    stored = READERS[image.format](path, image)
-    if image.window_center is not None and image.window_width is not None:
-        physical = stored * image.rescale_slope + image.rescale_intercept
-        low = image.window_center - image.window_width / 2
-        scaled = np.clip((physical - low) / image.window_width, 0.0, 1.0) * 255.0
-        stored = np.rint(scaled).astype(np.uint8)
-    elif stored.dtype != np.uint8:
-        raise InputError(f"{image.path}: 16-bit image without a display window in its record")
-    return Image.fromarray(stored).convert("RGB")
+    return Image.fromarray(READERS[image.format](path, image)).convert("RGB")
 
 
 def probe_image(root: Path, relative: str, *, image_id: str, **known: Any) -> ImageRef:
@@ -113,22 +118,28 @@ def probe_image(root: Path, relative: str, *, image_id: str, **known: Any) -> Im
     path = inside(root, relative)
     if not path.is_file():
         raise InputError(f"{relative}: no such image below {root}", kind="missing_image")
-    data = path.read_bytes()
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if head[:2] == b"\x1f\x8b":
+        raise InputError(
+            f"{relative}: packed by gzip; expected NIfTI inside: unpack it", kind="image_format"
+        )
+    if dicom.is_dicom(head):
+        found = {"format": "dicom"} | dicom.probe(path, relative, known)
+    else:
+        found = _probe_with_pillow(path, relative, known)
+    return ImageRef(**{"image_id": image_id, "path": relative, "sha256": digest, **found, **known})
+
+
+def _probe_with_pillow(path: Path, relative: str, known: dict[str, Any]) -> dict[str, Any]:
     with _opened(path, relative) as opened:
-        name = (opened.format or "").lower()
         frame = known.get("index") if known.get("axis") == "frame" else None
         _choose_frame(opened, relative, frame)
         width, height = opened.size
         opened.load()
-    return ImageRef(
-        image_id=image_id,
-        path=relative,
-        format=name,
-        sha256=hashlib.sha256(data).hexdigest(),
-        width=width,
-        height=height,
-        **known,
-    )
+        return {"format": (opened.format or "").lower(), "width": width, "height": height}
 
 
 @contextmanager
@@ -145,6 +156,12 @@ def _opened(path: Path, name: str) -> Iterator[Image.Image]:
             f"{name}: far more than the {MAX_PIXELS} pixels that are read "
             f"({type(error).__name__}); reduce or crop it",
             kind="image_too_large",
+        ) from error
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{name}: unreadable image ({type(error).__name__}); expected PNG, JPEG, DICOM "
+            "(with its preamble) or NIfTI",
+            kind="unreadable_image",
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(

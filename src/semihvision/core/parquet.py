@@ -32,6 +32,7 @@ _IMAGE = _struct(
     rescale_slope=pa.float64(), rescale_intercept=pa.float64(), window_center=pa.float64(),
     window_width=pa.float64(), view=pa.string(), spacing_mm=pa.list_(pa.float64()),
     orientation=pa.string(),
+    reading=pa.list_(_struct(name=pa.string(), value=pa.string())),
 )  # fmt: skip
 _REGION = _struct(
     region_id=pa.string(), image_id=pa.string(), box_xyxy=pa.list_(pa.float64()),

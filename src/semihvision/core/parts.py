@@ -31,6 +31,13 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Attribute(Part):
+    """A named value that has no field of its own: a further column, a fact about the reading."""
+
+    name: Id
+    value: str
+
+
 class ImageRef(Part):
     """One image of the record: a file, or one slice or frame of a file.
 
@@ -51,6 +58,8 @@ class ImageRef(Part):
         view: View, phase or sequence in the owner's words, e.g. ``PA``, ``C+A``.
         spacing_mm: Pixel spacing (x, y) or voxel spacing (x, y, z) in millimetres; may be empty.
         orientation: Axis code of the stored array, e.g. ``LPS``; empty if unknown.
+        reading: What the reader of a DICOM or NIfTI file found and did: photometric
+            interpretation, where the window is from, inversion, replaced values, ...
     """
 
     image_id: Id
@@ -69,6 +78,7 @@ class ImageRef(Part):
     view: str = ""
     spacing_mm: tuple[float, ...] = ()
     orientation: str = ""
+    reading: tuple[Attribute, ...] = ()
 
 
 class Region(Part):
@@ -134,13 +144,6 @@ class Text(Part):
         if value not in TEXT_KINDS:
             raise ValueError(f"text kind: expected one of {', '.join(TEXT_KINDS)}")
         return value
-
-
-class Attribute(Part):
-    """A further column of the owner's table that has no field of its own."""
-
-    name: Id
-    value: str
 
 
 class QA(Part):
