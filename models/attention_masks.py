@@ -3,13 +3,16 @@
 Legend: B rows, L' length, N blocks, Q and K queries and keys of the longest block.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from .attention_blocks import BLOCKED, Blocks
 from .segments import MaskMod, Segments
+
+Attention = Literal["sdpa", "blocked_sdpa", "flex_attention", "eager"]
+"""Those that packed rows and the fixed image layout work with."""
 
 
 def decoder_mask(

@@ -15,7 +15,9 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from models.acceleration import ActivationCheckpointing
+from models.attention_masks import Attention
 from models.fitting import TooLong
+from models.fusion import ImageLayout
 from models.lora import LoRASettings
 from models.losses import LossKind
 from models.modeling import PMCCambrian, PMCCambrianOutput
@@ -66,6 +68,10 @@ class Stage(L.LightningModule):
         lora: Adapters that are trained in place of the language model's weights; the model folder
             holds them merged.
         loss: ``plain``, or ``chunked``, which never holds the logits of all trained tokens.
+        attention: Of the decoder. In packed rows ``flex_attention`` (on GPUs) and ``blocked_sdpa``
+            (on CPUs) compute only what is looked at; ``sdpa`` and ``eager`` mask whole rows.
+        image_layout: ``unpadded``, or ``fixed`` for as many tokens for every image, as the official
+            training has it: shapes that do not change, for ``compile_blocks``.
         activation_checkpointing: ``none``, ``selective`` or ``full`` (`models.acceleration`).
         compile_blocks: Compile every block of towers, connector, samplers and decoder.
         cpu_offload: Keep shards and optimizer state in host memory; sharded runs only.
@@ -97,6 +103,8 @@ class Stage(L.LightningModule):
         adam_beta2: float = 0.999,
         lora: LoRASettings | None = None,
         loss: LossKind = "plain",
+        attention: Attention = "sdpa",
+        image_layout: ImageLayout = "unpadded",
         activation_checkpointing: ActivationCheckpointing = "none",
         compile_blocks: bool = False,
         cpu_offload: bool = False,
@@ -144,6 +152,7 @@ class Stage(L.LightningModule):
             template=template,
             max_length=max_length,
             too_long=too_long,
+            image_layout=image_layout,
             official=None if other_prompt else official_prompt_of(self.init_from),
         )
         self.processor.check_official()
@@ -157,6 +166,7 @@ class Stage(L.LightningModule):
             compiled=compile_blocks,
         )
         self.loss_kind: LossKind = loss
+        self.attention: Attention = attention
         self.cpu_offload = cpu_offload
         self.model: PMCCambrian | None = None
         self._window = StepWindow()
@@ -176,6 +186,7 @@ class Stage(L.LightningModule):
         else:
             self.model, self.loaded_towers = build(self.plan)
         self.model.loss_kind = self.loss_kind
+        self.model.set_attn_implementation(self.attention)
 
     @property
     def _sharded(self) -> bool:
