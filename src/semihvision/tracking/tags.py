@@ -1,7 +1,7 @@
 """Which code made a run: version and commit, as MLflow tags."""
 
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
@@ -11,7 +11,7 @@ def code_tags() -> dict[str, str]:
     The commit is that of this software's own checkout, wherever the command was started; an
     installed wheel has none and says so.
     """
-    tags = {"semihvision_version": version("semihvision")}
+    tags = {"semihvision_version": _version()}
     here = Path(__file__).parent
     if _git(here, "ls-files", "--error-unmatch", "__init__.py") is None:
         return {**tags, "git_commit": "not a git checkout"}
@@ -24,6 +24,14 @@ def code_tags() -> dict[str, str]:
         "git_dirty": dirty,
         "mlflow.source.git.commit": commit,
     }
+
+
+def _version() -> str:
+    """The installed version; training also runs from a checkout that is only on the path."""
+    try:
+        return version("semihvision")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _git(folder: Path, *words: str) -> str | None:
