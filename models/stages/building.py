@@ -93,14 +93,20 @@ def build_sharded(
         compute_dtype: See `models.sharding.shard`.
         cpu_offload: See `models.sharding.shard`.
     """
-    with torch.device("meta"):
-        model = PMCCambrian(plan.config)
-    _prepare(model, plan)
+    model = meta_model(plan)
     shard(model, mesh, compute_dtype=compute_dtype, cpu_offload=cpu_offload)
     start = StartValues(plan) if mesh.get_rank() == 0 else None
     value = start.value if start else None
     fill(model, value, device=torch.device("cpu") if cpu_offload else device)
     return Built(model, start.loaded_towers if start else {})
+
+
+def meta_model(plan: ModelPlan) -> PMCCambrian:
+    """The same model on the meta device: shapes, dtypes and what is trained, without weights."""
+    with torch.device("meta"):
+        model = PMCCambrian(plan.config)
+    _prepare(model, plan)
+    return model
 
 
 def _prepare(model: PMCCambrian, plan: ModelPlan) -> None:
