@@ -391,9 +391,15 @@ class RecordDataModule(L.LightningDataModule):
             dataset = PackedDataset(self.dataset(split), self.packed_rows)
             pack = self._needed_processor().pack
             collate = partial(pack, row_length=self.packing.tokens)
+        # Prompts are no part of a step: every process that predicts gets all of them.
+        batches: dict[str, Any] = (
+            {"batch_size": self.batch_size}
+            if prompts_only
+            else {"batch_sampler": self._batches(split, shuffle=shuffle)}
+        )
         return Loader(
             dataset,
-            batch_sampler=self._batches(split, shuffle=shuffle, whole=prompts_only),
+            **batches,
             # Its own generator, so that starting workers draws nothing from the global one.
             generator=torch.Generator().manual_seed(self.seed),
             num_workers=self.num_workers,
@@ -401,14 +407,13 @@ class RecordDataModule(L.LightningDataModule):
             collate_fn=collate,
         )
 
-    def _batches(self, split: str, *, shuffle: bool, whole: bool) -> ShardedBatches:
-        """Batches of this process; of all samples where the split is not divided."""
-        divided = self.trainer is not None and not whole
+    def _batches(self, split: str, *, shuffle: bool) -> ShardedBatches:
+        """Batches of this process."""
         batches = ShardedBatches(
             self._order(split, shuffle=shuffle),
             batch_size=self.batch_size,
-            rank=self.trainer.global_rank if divided else 0,  # type: ignore[union-attr]
-            world_size=self.trainer.world_size if divided else 1,  # type: ignore[union-attr]
+            rank=0 if self.trainer is None else self.trainer.global_rank,
+            world_size=1 if self.trainer is None else self.trainer.world_size,
         )
         if shuffle:
             batches.start_at(epoch=self._start[0], used=self._start[1])
