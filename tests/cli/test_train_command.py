@@ -15,6 +15,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers:UserWarning",
     "ignore:LightningCLI's args parameter:UserWarning",
     "ignore:Total length of:UserWarning",
+    "ignore:Found .* module.s. in eval mode:UserWarning",
     # lightning 2.6 calls a method that jsonargparse 4.53 has renamed.
     "ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning",
 )
@@ -109,3 +110,36 @@ def test_a_missing_interpolation_key_is_wrong_usage(config: Path, tmp_path: Path
     broken = tmp_path / "broken.yaml"
     broken.write_text(config.read_text().replace("max_steps: 1", "max_steps: ${..nothing}"))
     assert main(["fit", "-c", str(broken)]) == 2
+
+
+def test_the_same_command_goes_on_in_the_same_mlflow_run(config: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    text = (
+        config.read_text()
+        .replace("one step", "two parts")
+        .replace(
+            "  callbacks:\n",
+            "  callbacks:\n"
+            "    - class_path: semihvision.training.ResumableCheckpoint\n"
+            f"      init_args: {{dirpath: {folder}, every_n_steps: 1}}\n",
+        )
+    )
+    config.write_text(text)
+    assert main(["fit", "-c", str(config)]) == 3
+    config.write_text(text.replace("max_steps: 1", "max_steps: 2"))
+    assert main(["fit", "-c", str(config)]) == 3
+    assert sorted(path.name for path in folder.iterdir()) == ["step-000000001", "step-000000002"]
+
+    (run,) = store_client().search_runs(
+        [ensure_experiment(TRAIN)], "attributes.run_name = 'two parts'"
+    )
+    history = store_client().get_metric_history(run.info.run_id, "train/loss")
+    assert [one.step for one in history] == [0, 1]
+    assert read_lineage(tmp_path / "model")[0]["steps"] == 2
+
+    argv = ["fit", "-c", str(config), "--model.class_path=models.Annealing"]
+    assert main(argv) == 2
+
+
+def test_devices_that_are_no_number_are_wrong_usage(config: Path, tmp_path: Path) -> None:
+    assert main(["fit", "-c", str(config), "--trainer.devices=many"]) == 2
