@@ -9,17 +9,13 @@ in `generate` alike (the official `forward` skips the samplers unless a `generat
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
-from transformers.modeling_outputs import CausalLMOutputWithPast
-
-from semihvision.core.errors import InputError
 
 from .attention_blocks import ATTENTION_BLOCKS, BLOCKED, plan_blocks
 from .attention_masks import decoder_mask
@@ -28,33 +24,14 @@ from .connector import Connector, projector
 from .fusion import ImageLayout, PaddingSide, plan_layout
 from .generation import FusedGenerationMixin
 from .inputs import FusedInputs, check_one_per_tower, embed_text
-from .losses import (
-    LossKind,
-    count_trained_tokens,
-    loss_by_row,
-    loss_from_hidden,
-    loss_from_logits,
-)
+from .loading import load_strictly
+from .losses import LossKind
+from .outputs import PMCCambrianOutput, score
 from .samplers import SAMPLER_INPUTS, SamplerInputs, attach_samplers, check_all_ran
 from .segments import expand_segments
 from .sva import SamplerLayer
 from .towers import VisionTower
 from .windows import Windows, make_windows
-
-
-@dataclass
-class PMCCambrianOutput(CausalLMOutputWithPast):
-    """Loss and logits.
-
-    Attributes:
-        loss_sum: Cross-entropy summed over the trained tokens; with labels only.
-        num_trained_tokens: Scalar int64, how many these are.
-        row_loss_sums: (B,) float32, ``loss_sum`` by row; with labels and in evaluation mode only.
-    """
-
-    loss_sum: Tensor | None = None
-    num_trained_tokens: Tensor | None = None
-    row_loss_sums: Tensor | None = None
 
 
 class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-untyped-call]
@@ -138,21 +115,9 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
         kwargs["output_loading_info"] = True
         if "config" not in kwargs:  # the automatic classes bring it, also from a hub
             kwargs["config"] = PMCCambrianConfig.from_folder(folder)
-        try:
-            loaded: Any = super().from_pretrained(folder, *args, **kwargs)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise InputError(
-                f"{folder}: this model folder cannot be loaded ({type(error).__name__}: {error}); "
-                "expected one as `semihvision fit` writes it, complete and unchanged"
-            ) from error
-        model, info = loaded
-        kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
-        wrong = {kind: sorted(map(str, info[kind])) for kind in kinds if info[kind]}
-        if wrong:
-            raise InputError(
-                f"{folder}: this model folder cannot be loaded (its weights do not fit its "
-                f"configuration: {wrong})"
-            )
+        load: Any = partial(super().from_pretrained, folder, *args, **kwargs)
+        loaded = load_strictly(load, folder)
+        model: Any = loaded[0]
         # Loading replaces parameters by new ones that require gradients.
         model.towers.requires_grad_(False)
         return loaded if wants_info else model
@@ -382,7 +347,16 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
         if fused.labels is None:
             logits = self.get_output_embeddings()(output.last_hidden_state[:, -logits_to_keep:])
             return PMCCambrianOutput(logits=logits.float(), past_key_values=output.past_key_values)
-        return self._score(output, fused.labels, logits_to_keep, num_items_in_batch)
+        return score(
+            output,
+            fused.labels,
+            self.get_output_embeddings(),
+            self.config.ignore_index,
+            training=self.training,
+            kind=self.loss_kind,
+            logits_to_keep=logits_to_keep,
+            num_items_in_batch=num_items_in_batch,
+        )
 
     def _decode(
         self, fused: FusedInputs, *, position_ids: Tensor | None = None, **kwargs: Any
@@ -408,32 +382,3 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
         if fused.sampler_inputs is not None:
             check_all_ran(fused.sampler_inputs, self.config.sampler_layers)
         return output
-
-    def _score(
-        self,
-        output: Any,
-        labels: Tensor,
-        logits_to_keep: int,
-        num_items_in_batch: Tensor | int | None,
-    ) -> PMCCambrianOutput:
-        """Loss, and logits where they are wanted, as `forward` documents them."""
-        ignore_index, hidden = self.config.ignore_index, output.last_hidden_state
-        head, logits, by_row = self.get_output_embeddings(), None, None
-        if self.training or self.loss_kind == "chunked":
-            total = loss_from_hidden(hidden, labels, head, ignore_index, kind=self.loss_kind)
-        else:
-            logits = head(hidden).float()
-            total = loss_from_logits(logits, labels, ignore_index)
-            logits = logits[:, -logits_to_keep:]
-        if not self.training:
-            by_row = loss_by_row(hidden, labels, head, ignore_index, kind=self.loss_kind)
-        num_trained = count_trained_tokens(labels, ignore_index)
-        divisor = num_trained if num_items_in_batch is None else num_items_in_batch
-        return PMCCambrianOutput(
-            loss=total / divisor,
-            logits=logits,
-            past_key_values=output.past_key_values,
-            loss_sum=total,
-            num_trained_tokens=num_trained,
-            row_loss_sums=by_row,
-        )

@@ -20,8 +20,9 @@ from models.fitting import TooLong
 from models.fusion import ImageLayout
 from models.lora import LoRASettings
 from models.losses import LossKind
-from models.modeling import PMCCambrian, PMCCambrianOutput
+from models.modeling import PMCCambrian
 from models.official_prompt import read_system_prompt
+from models.outputs import PMCCambrianOutput
 from models.parts import PARTS
 from models.presets import preset as preset_config
 from models.processing import PMCCambrianProcessor
