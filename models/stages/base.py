@@ -215,7 +215,8 @@ class Stage(L.LightningModule):
         )
 
     def _forward(self, batch: Batch) -> PMCCambrianOutput:
-        if self._sharded and not batch["pixel_values"]:
+        # Training in one process does what several do, so that momentum moves the same weights.
+        if (self._sharded or self.training) and not batch["pixel_values"]:
             batch = with_filler_image(batch, tuple(self.network.config.tower_specs))
         tensors: dict[str, Any] = {k: v for k, v in batch.items() if k != "example_ids"}
         # A process without a sample of its own gets a filler, which has no labels at all.
