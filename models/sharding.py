@@ -10,8 +10,8 @@ weight without calling it, and only the root's weights are whole during the whol
 A sharded model is built on the meta device and filled tensor by tensor, so no process but the first
 ever holds more than its own shards and one whole tensor.
 
-Every process must run the same units in every step, else the collectives wait for ever: `filler`
-gives a batch without images one.
+Every process must run the same units in every step, else the collectives wait for ever:
+`models.stages.filler` gives a batch without images a blank one.
 """
 
 import re
