@@ -10,12 +10,12 @@ The same questions, one sample each, in four ways:
 - shared:  the same, but an image is encoded once for all its questions in a row.
 
 A step is collation, forward, backward and AdamW, as stage 2 has it (frozen towers). All ways have
-the same number of tokens in a step, padding included, so that none gains by larger steps. Images
-are prepared beforehand. Real tokens are those of the samples one by one: a shared image counts once
-for each of its questions, as it would be read without sharing. The four ways take turns, round by
-round; figures are medians over rounds, in seconds of processor time of one thread, which other jobs
-on the machine disturb less than the clock on the wall. Before anything is timed, the loss over all
-samples must be the same in all ways.
+the same number of tokens in a step, padding included, so that none gains by larger steps. Samples
+are encoded beforehand, as loader workers do. Real tokens are those of the samples one by one: a
+shared image counts once for each of its questions, as it would be read without sharing. The four
+ways take turns, round by round; figures are medians over rounds, in seconds of processor time of
+one thread, which other jobs on the machine disturb less than the clock on the wall. Before anything
+is timed, the loss over all samples must be the same in all ways.
 """
 
 import argparse
@@ -38,18 +38,28 @@ from models.processing import PMCCambrianProcessor
 from models.stages import InstructionTuning
 
 
+class Encoded:
+    """Samples encoded once, in place of the loader's workers."""
+
+    def __init__(self, dataset, count):
+        self.samples = [dataset[index] for index in range(count)]
+
+    def __getitem__(self, index):
+        return self.samples[index]
+
+    def encode(self, index, images):
+        return self.samples[index]
+
+
 def read_samples(root, processor, count, packing):
-    """A data module over the first questions of the owners' training split, images prepared."""
+    """The first questions of the owners' training split, encoded, and what each takes of a row."""
     data = VQARADDataModule(
         str(root), processor=processor, uses=["qa"], validation_fraction=0.0, packing=packing,
         cache_images=True,
     )  # fmt: skip
     data.setup("fit")
-    dataset, sizes = data.dataset("train"), data.sizes
-    chosen = range(min(count, len(sizes)))
-    for index in chosen:
-        dataset[index]
-    return dataset, sizes[: len(chosen)]
+    sizes = data.sizes[:count]
+    return Encoded(data.dataset("train"), len(sizes)), sizes
 
 
 def padded_batches(order, sizes, step_tokens):
