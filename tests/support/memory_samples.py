@@ -14,25 +14,34 @@ SIDES = ("left", "right", "top", "bottom")
 
 
 class MemorySamples(L.LightningDataModule):
-    """Twenty questions about gradients; goes on in an epoch as the real data modules do."""
+    """Twenty questions about gradients; goes on in an epoch as the real data modules do.
+
+    Args:
+        stage: Its processor encodes them.
+        batch_size: Samples of all processes together.
+        text_only: Every other question comes without an image.
+    """
 
     data_hash = "memory"
 
-    def __init__(self, stage: Stage, *, batch_size: int = 8) -> None:
+    def __init__(self, stage: Stage, *, batch_size: int = 8, text_only: bool = False) -> None:
         super().__init__()
         self.processor = stage.processor
         self.batch_size = batch_size
         self._start = (0, 0)
+        self._text_only = text_only
         self._samples = [self._sample(number) for number in range(20)]
 
     def _sample(self, number: int) -> EncodedSample:
         image = Image.linear_gradient("L").rotate(90 * (number % 4)).resize((96, 48 + number))
+        has_image = not self._text_only or number % 2 == 0
+        placeholder = "<image>\n" if has_image else ""
         turns = (
-            Turn("human", f"<image>\nNumber {number}: which side is bright?"),
+            Turn("human", placeholder + f"Number {number}: which side is bright?"),
             Turn("gpt", f"It is the {SIDES[number % 4]}. " * (1 + number % 3)),
         )
         pixels = self.processor.prepare_image(image.convert("RGB"))
-        return self.processor.encode(str(number), turns, [pixels])
+        return self.processor.encode(str(number), turns, [pixels] * has_image)
 
     def train_dataloader(self) -> Any:
         assert self.trainer is not None

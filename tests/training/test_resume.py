@@ -10,6 +10,7 @@ import torch
 from training_runs import Losses, fit, read_losses, run_forked, twin_of_vqa_rad
 
 from data_modules import vqa_rad
+from data_modules.packing import Packing
 from models import InstructionTuning
 from models.lora import LoRASettings
 from semihvision.core.errors import InputError
@@ -76,13 +77,20 @@ def test_a_killed_run_goes_on_with_the_same_losses(twin: Path, tmp_path: Path) -
     assert read_losses(tmp_path / "losses.jsonl") | resumed == expected
 
 
+WORKERS = {"num_workers": 2, "cache_images": False}
+WEIGHTS = {"source_weights": {"vqa_rad": 0.6}}
+PACKED = {"packing": Packing(tokens=256, images=2)}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("killed_after", [3, 6, 7, 11, 14])
 @pytest.mark.parametrize(
-    "data",
+    ("killed_after", "data"),
     [
-        pytest.param({"num_workers": 2, "cache_images": False}, id="workers"),
-        pytest.param({"source_weights": {"vqa_rad": 0.6}}, id="weights"),
+        pytest.param(3, WORKERS, id="workers"),
+        pytest.param(6, WEIGHTS, id="weights"),
+        pytest.param(7, PACKED, id="packed"),
+        pytest.param(11, WORKERS | WEIGHTS, id="workers and weights"),
+        pytest.param(14, WORKERS | PACKED, id="workers and packed"),
     ],
 )
 def test_kills_anywhere_in_three_epochs(

@@ -1,5 +1,6 @@
 """Training on several processes is training on one, with less memory on each."""
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from memory_samples import MemorySamples
 from torch.distributed.tensor import DTensor
 from training_runs import Losses, fit, read_losses, run_forked, twin_of_vqa_rad
 
@@ -151,6 +153,24 @@ def test_a_run_goes_on_with_another_number_of_processes(twin: Path, tmp_path: Pa
         run_forked(task, world_size, ends_with=128 + signal.SIGTERM if stop_after else 0)
     compare(one, changing, names=names)
     assert [min(read_losses(changing / name)) for name in names] == [1, 4, 6]
+
+
+@pytest.mark.slow
+def test_a_process_without_images_does_not_keep_the_others_waiting(tmp_path: Path) -> None:
+    def task() -> None:
+        torch.manual_seed(7)
+        stage = InstructionTuning(learning_rate=1e-3)
+        # Two samples a step, so that often one process has an image and the other has none.
+        data = MemorySamples(stage, batch_size=2, text_only=True)
+        folder = tmp_path / os.environ.get("WORLD_SIZE", "1")
+        losses = Losses(folder / "losses.jsonl")
+        save = ModelFolder(str(folder / "model"))
+        fit(stage, data, folder=folder, max_steps=8, callbacks=[losses, save])
+
+    for world_size in (1, 2):
+        (tmp_path / str(world_size)).mkdir()
+        run_forked(task, world_size)
+    compare(tmp_path / "1", tmp_path / "2")
 
 
 def test_no_unit_mixes_frozen_and_trained_but_the_root(twin: Path) -> None:
