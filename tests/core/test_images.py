@@ -313,11 +313,11 @@ def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
 
 def test_other_formats_are_refused_by_name(tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "x.png", "gif")
-    volume = ImageRef(image_id="i", path="x.png", format="nifti", width=4, height=4)
+    volume = ImageRef(image_id="i", path="x.png", format="mha", width=4, height=4)
 
     with pytest.raises(InputError, match="format 'gif'; readable: png, jpeg"):
         probe_image(tmp_path, "x.png", image_id="i")
-    with pytest.raises(InputError, match="format 'nifti' cannot be read yet"):
+    with pytest.raises(InputError, match="format 'mha' cannot be read yet"):
         read_image(tmp_path, volume)
 
 

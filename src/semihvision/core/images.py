@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, UnidentifiedImageError
 
 from semihvision.core.errors import InputError
-from semihvision.core.imaging import MAX_PIXELS, dicom
+from semihvision.core.imaging import MAX_PIXELS, dicom, nifti
 from semihvision.core.imaging.windowing import apply_window
 from semihvision.core.paths import inside
 from semihvision.core.record import ImageRef
@@ -69,9 +69,10 @@ READERS: dict[str, Callable[[Path, ImageRef], "NDArray[Any]"]] = {
     "png": _read_with_pillow,
     "jpeg": _read_with_pillow,
     "dicom": dicom.read,
+    "nifti": nifti.read,
 }
-_HEAD_BYTES = 544
-"""Enough of a file to tell its format: DICOM's preamble, or the header of NIfTI-1 or NIfTI-2."""
+_HEAD_BYTES = 4096
+"""Enough of a file to tell its format: DICOM's preamble, or NIfTI's header, packed or not."""
 
 
 def read_image(root: Path, image: ImageRef) -> Image.Image:
@@ -122,12 +123,14 @@ def probe_image(root: Path, relative: str, *, image_id: str, **known: Any) -> Im
         head = file.read(_HEAD_BYTES)
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if head[:2] == b"\x1f\x8b":
+    if dicom.is_dicom(head):
+        found = {"format": "dicom"} | dicom.probe(path, relative, known)
+    elif nifti.is_nifti(head):
+        found = {"format": "nifti"} | nifti.probe(path, relative, known)
+    elif head[:2] == b"\x1f\x8b":
         raise InputError(
             f"{relative}: packed by gzip; expected NIfTI inside: unpack it", kind="image_format"
         )
-    if dicom.is_dicom(head):
-        found = {"format": "dicom"} | dicom.probe(path, relative, known)
     else:
         found = _probe_with_pillow(path, relative, known)
     return ImageRef(**{"image_id": image_id, "path": relative, "sha256": digest, **found, **known})

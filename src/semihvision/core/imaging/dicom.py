@@ -28,12 +28,12 @@ from semihvision.core.imaging.dicom_frames import (
     decoded_frame,
     lookup_table,
 )
-from semihvision.core.imaging.dicom_header import header, kept_words, numbers, of_frame, refusing
+from semihvision.core.imaging.dicom_header import header, kept_words, numbers, of_frame
 from semihvision.core.imaging.orientation import is_transposed
+from semihvision.core.imaging.refusals import constant, refusing
 from semihvision.core.imaging.windowing import (
     apply_table,
     apply_window,
-    constant,
     window_of_values,
 )
 from semihvision.core.record import Attribute, ImageRef

@@ -8,15 +8,13 @@ name elements of the standard, never values, and pydicom's warnings, which quote
 import logging
 import os
 import struct
-import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semihvision.core.errors import InputError
+from semihvision.core.imaging.refusals import refusing
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -67,22 +65,6 @@ PHOTOMETRICS = frozenset(
     ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422",
      "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 )  # fmt: skip
-
-
-@contextmanager
-def refusing(name: str) -> Iterator[None]:
-    """Turns whatever a damaged file makes the libraries raise into a refusal without its text."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        except (InputError, MemoryError, ImportError):
-            raise
-        except Exception as error:  # parsers and decoders raise nearly every kind there is
-            raise InputError(
-                f"{name}: damaged, or not as its header says ({type(error).__name__})",
-                kind="unreadable_image",
-            ) from None
 
 
 def header(path: Path, name: str) -> "Dataset":

@@ -5,8 +5,6 @@ Source: DICOM PS3.3 C.11.2.1.2 (window functions) and C.11.1, C.11.2 (look-up ta
 
 from typing import TYPE_CHECKING, Any
 
-from semihvision.core.errors import InputError
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -14,13 +12,6 @@ FUNCTIONS = ("linear", "linear_exact", "sigmoid")
 PERCENTILES = (0.5, 99.5)
 """Shares of the values that a window made from them cuts off; a choice of ours: without it a
 single bright pixel (a metal clip, a burned-in letter) would leave everything else black."""
-
-
-def constant(name: str) -> InputError:
-    """The refusal of a picture whose values are all equal."""
-    return InputError(
-        f"{name}: every pixel has the same value: nothing to see", kind="constant_image"
-    )
 
 
 def apply_window(

@@ -1,0 +1,30 @@
+"""Refusals that the formats share."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from semihvision.core.errors import InputError
+
+
+@contextmanager
+def refusing(name: str) -> Iterator[None]:
+    """Turns whatever a damaged file makes the libraries raise into a refusal without its text."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except (InputError, MemoryError, ImportError):
+            raise
+        except Exception as error:  # parsers and decoders raise nearly every kind there is
+            raise InputError(
+                f"{name}: damaged, or not as its header says ({type(error).__name__})",
+                kind="unreadable_image",
+            ) from None
+
+
+def constant(name: str) -> InputError:
+    """The refusal of a picture whose values are all equal."""
+    return InputError(
+        f"{name}: every pixel has the same value: nothing to see", kind="constant_image"
+    )
