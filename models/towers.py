@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .configuration import TowerSpec
-from .depthwise import replace_depthwise
 
 
 class VisionTower(nn.Module):
@@ -39,8 +38,6 @@ class VisionTower(nn.Module):
             self.backbone = timm.create_model(
                 spec.timm_model, pretrained=False, num_classes=0, **spec.timm_kwargs
             )
-            if isinstance(self.backbone, ConvNeXt):
-                replace_depthwise(self.backbone)
             if spec.dtype is not None:
                 self.backbone.to(getattr(torch, spec.dtype))
             for module in self.backbone.modules():
