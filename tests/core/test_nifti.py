@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from semihvision.core.errors import InputError
 from semihvision.core.images import probe_image, read_image
 from semihvision.core.imaging import nifti
+from semihvision.core.imaging.nifti_header import volume_header
 from semihvision.core.imaging.orientation import (
     SLICE_AXES,
     axis_code,
@@ -89,7 +90,7 @@ def test_a_real_file_gives_the_values_of_an_independent_reader(
     name: str, reader: Any, medical_files: Path
 ) -> None:
     path = medical_files / FOLDER / name
-    header = nifti.volume_header(path, name)
+    header = volume_header(path, name)
     theirs = reader(path)
 
     assert (header.shape, header.volumes) == REAL[name]
@@ -126,13 +127,13 @@ def test_a_slice_of_each_axis_of_a_real_file_is_shown(name: str, medical_files: 
 def test_known_values_of_the_real_files(medical_files: Path) -> None:
     def values(name: str) -> NDArray[Any]:
         path = medical_files / FOLDER / name
-        count = nifti.volume_header(path, name).volumes
+        count = volume_header(path, name).volumes
         return np.stack([nifti.lps_volume(path, name, volume=v) for v in range(count)])
 
     example, scaled = values("example4d.nii.gz"), values("functional.nii")
     assert (example.min(), example.max()) == (0, 1162)
     assert (round(scaled.min(), 2), round(scaled.max(), 2)) == (629.83, 5571.62)
-    header = nifti.volume_header(medical_files / FOLDER / "example4d.nii.gz", "x")
+    header = volume_header(medical_files / FOLDER / "example4d.nii.gz", "x")
     assert header.code == "LAS"
     assert header.spacing_mm == pytest.approx((2, 2, 2.2), abs=1e-4)
 

@@ -25,6 +25,7 @@ from PIL import Image, UnidentifiedImageError
 
 from semihvision.core.errors import InputError
 from semihvision.core.imaging import MAX_PIXELS, dicom, nifti
+from semihvision.core.imaging.nifti_header import is_nifti
 from semihvision.core.imaging.windowing import apply_window
 from semihvision.core.paths import inside
 from semihvision.core.record import ImageRef
@@ -125,7 +126,7 @@ def probe_image(root: Path, relative: str, *, image_id: str, **known: Any) -> Im
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if dicom.is_dicom(head):
         found = {"format": "dicom"} | dicom.probe(path, relative, known)
-    elif nifti.is_nifti(head):
+    elif is_nifti(head):
         found = {"format": "nifti"} | nifti.probe(path, relative, known)
     elif head[:2] == b"\x1f\x8b":
         raise InputError(
