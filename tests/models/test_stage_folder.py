@@ -1,0 +1,64 @@
+"""The model folder a stage writes: plain, complete, in as many files as asked for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models import ConnectorAlignment, InstructionTuning, PMCCambrian
+from models.lora import LoRASettings, is_adapter
+from models.stages.building import FolderTensors
+from models.stages.folder import write_weights
+from models.stages.handoff import read_lineage
+from semihvision.core.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def adapted() -> InstructionTuning:
+    """A stage whose adapters are no longer at their start."""
+    torch.manual_seed(0)
+    stage = InstructionTuning(lora=LoRASettings(rank=2, alpha=4.0))
+    stage.configure_model()
+    for name, parameter in stage.network.named_parameters():
+        if is_adapter(name):
+            torch.nn.init.normal_(parameter, std=0.1)
+    return stage
+
+
+def test_adapters_are_merged_and_the_next_stage_takes_the_folder(
+    adapted: InstructionTuning, tmp_path: Path
+) -> None:
+    adapted.save_model_folder(tmp_path / "model", steps=3)
+    plain = PMCCambrian.from_pretrained(tmp_path / "model").eval()
+    ids: dict[str, Any] = {"input_ids": torch.arange(20).reshape(2, 10)}
+    ours = adapted.network.eval()
+    torch.testing.assert_close(plain(**ids).logits, ours(**ids).logits, rtol=1e-5, atol=1e-5)
+    assert not any("lora" in name or "base_layer" in name for name in plain.state_dict())
+    (entry,) = read_lineage(tmp_path / "model")
+    assert entry["lora"]["rank"] == 2
+    following = ConnectorAlignment(init_from=str(tmp_path / "model"))
+    following.configure_model()
+
+
+def test_many_files_hold_what_one_holds(adapted: InstructionTuning, tmp_path: Path) -> None:
+    for name, size in (("one", 10**9), ("many", 500_000)):
+        (tmp_path / name).mkdir()
+        write_weights(adapted.network, tmp_path / name, lora=adapted.plan.lora, shard_bytes=size)
+        adapted.network.config.save_pretrained(tmp_path / name)
+    index = json.loads((tmp_path / "many" / "model.safetensors.index.json").read_text())
+    files = set(index["weight_map"].values())
+    assert len(files) > 3
+    assert {path.name for path in (tmp_path / "many").glob("*.safetensors")} == files
+    one = PMCCambrian.from_pretrained(tmp_path / "one").state_dict()
+    many = PMCCambrian.from_pretrained(tmp_path / "many").state_dict()
+    tensors = FolderTensors(tmp_path / "many")
+    for name, value in one.items():
+        assert torch.equal(value, many[name])
+        assert torch.equal(value, tensors.read(name))
+
+
+def test_a_weight_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="weight 'newline' cannot be read"):
+        FolderTensors(tmp_path).read("newline")
