@@ -93,6 +93,23 @@ def test_an_epoch_holds_every_sample_once_in_full_rows(
     assert 0 <= counts["packed/padding_percent"] < 50
 
 
+def test_an_epoch_goes_on_in_its_middle_and_epochs_differ(
+    folder: Path, processor: PMCCambrianProcessor
+) -> None:
+    settings = {"batch_size": 1, "packing": Packing(tokens=110, images=1)}
+
+    def rows(epoch: int, used: int) -> list[list[str]]:
+        made = module(folder, processor, **settings)
+        made.load_state_dict({"epoch": epoch, "used": used})
+        return [batch["example_ids"] for batch in made.train_dataloader()]
+
+    whole = rows(1, 0)
+    assert len(whole) > 3
+    assert rows(1, 2) == whole[2:]
+    assert rows(0, 0) != whole
+    assert sorted(rows(0, 0)) == sorted(whole)
+
+
 def test_a_filler_row_trains_nothing(folder: Path, processor: PMCCambrianProcessor) -> None:
     made = module(folder, processor, packing=Packing(tokens=200, images=4))
     dataset = made.train_dataloader().dataset
