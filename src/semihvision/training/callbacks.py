@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter, Callback
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import MLFlowLogger
 
+from semihvision.core.errors import InputError
 from semihvision.core.hashing import hash_path
 from semihvision.tracking import code_tags
 
@@ -81,7 +82,15 @@ class PredictionWriter(BasePredictionWriter):
         self.file = Path(file)
 
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Starts an empty file."""
+        """Starts an empty file.
+
+        Raises:
+            InputError: There are several processes, of which each would write every answer.
+        """
+        if trainer.world_size > 1:
+            raise InputError(
+                f"predict runs on one device, not on {trainer.world_size}: add --trainer.devices 1"
+            )
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self.file.write_text("", encoding="utf-8")
 
