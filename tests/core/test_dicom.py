@@ -261,6 +261,7 @@ def test_an_enhanced_file_takes_each_frames_own_values(tmp_path: Path) -> None:
         ({"PhotometricInterpretation": "HSV"}, "unreadable_image"),
         ({"VOILUTFunction": "CUBIC", "WindowCenter": 1, "WindowWidth": 9}, "unreadable_image"),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "invalid_orientation"),
+        ({"RescaleSlope": 0, "RescaleIntercept": 5}, "unreadable_image"),
         ({"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 18}, "constant_image"),
     ],
 )

@@ -4,6 +4,7 @@ The table below is the whole of both folders. SimpleITK (GDCM) is the decoder th
 of its code takes part in reading a file here.
 """
 
+import gzip
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -275,6 +276,25 @@ def test_slope_and_intercept_as_decimal_strings(medical_files: Path) -> None:
     name = NICOM + "decimal_rescale.dcm"
 
     assert (dicom.physical_values(medical_files / name, name) == -4096).all()
+
+
+def test_packed_files_are_what_they_are_when_unpacked(medical_files: Path, tmp_path: Path) -> None:
+    for name in REFUSED["image_format"]:
+        unpacked = gzip.decompress((medical_files / name).read_bytes())
+        (tmp_path / Path(name).stem).write_bytes(unpacked)
+
+    for name in ("siemens_dwi_0.dcm", "siemens_dwi_1000.dcm"):
+        with pytest.raises(InputError, match="a mosaic of slices"):
+            probe_image(tmp_path, name, image_id="i")
+    with pytest.raises(InputError, match=r"philips_mprage\.dcm: 176 frames, and none is chosen"):
+        probe_image(tmp_path, "philips_mprage.dcm", image_id="i")
+    frame = dicom.physical_values(tmp_path / "philips_mprage.dcm", "x", 175)
+    assert frame.shape == (256, 256)
+    assert not frame.any()  # emptied for publication; so each frame is refused as constant
+    np.testing.assert_array_equal(
+        dicom.physical_values(tmp_path / "zipMR", "x"),
+        dicom.physical_values(medical_files / FILES / "MR_small.dcm", "x"),
+    )
 
 
 def test_truncated_pixel_data_fail_loudly(medical_files: Path) -> None:

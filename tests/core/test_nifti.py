@@ -345,6 +345,16 @@ def test_values_that_are_no_real_numbers_are_refused(dtype: Any, tmp_path: Path)
     assert caught.value.kind == "image_format"
 
 
+def test_values_too_far_apart_for_a_window_are_refused(tmp_path: Path) -> None:
+    values = phantom_lps().astype(np.float64)
+    values[:3], values[3:] = -1.7e308, 1.7e308
+    name = write_nifti(tmp_path / "x.nii", values)
+
+    with pytest.raises(InputError) as caught:
+        probe_image(tmp_path, name, image_id="i", axis="axial", index=0)
+    assert caught.value.kind == "unreadable_image"
+
+
 def test_values_in_a_file_of_their_own_are_refused(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Pair(phantom_lps(), np.eye(4)), tmp_path / "x.img")
 

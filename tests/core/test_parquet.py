@@ -15,7 +15,7 @@ from semihvision.core.parquet import (
     read_records,
     write_records,
 )
-from semihvision.core.record import QA, TEXT_KINDS, Label, Licence, Record, Region, Text
+from semihvision.core.record import QA, TEXT_KINDS, Attribute, Label, Licence, Record, Region, Text
 
 words = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
 numbers = st.floats(-1e6, 1e6)
@@ -32,6 +32,9 @@ def records(draw: st.DrawFn) -> Record:
             window_width=draw(st.none() | st.floats(0.1, 1e5)),
             spacing_mm=tuple(draw(st.lists(numbers, max_size=3))),
             view=draw(st.just("") | words),
+            reading=tuple(
+                draw(st.lists(st.builds(Attribute, name=words, value=words), max_size=2))
+            ),
         )
         for n in range(draw(st.integers(0, 3)))
     )
@@ -149,6 +152,23 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="schema version 0, expected 1"):
         list(read_records(path))
+
+
+def test_a_file_from_before_a_field_was_added_is_read(tmp_path: Path) -> None:
+    """`ImageRef.reading` came after the first files of this version had been written."""
+    path, record = tmp_path / "old.parquet", ALL[0]()
+    write_records(path, [record])
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    for row in rows:
+        for picture in row["images"]:
+            del picture["reading"]
+    pictures = SCHEMA.field("images").type.value_type
+    old = pa.list_(pa.struct([field for field in pictures if field.name != "reading"]))
+    schema = SCHEMA.set(SCHEMA.get_field_index("images"), pa.field("images", old))
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+
+    assert list(read_records(path)) == [record]
 
 
 def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:

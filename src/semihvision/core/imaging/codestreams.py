@@ -4,13 +4,13 @@ Decoders, fixed by transfer syntax so that results do not depend on what else is
 
 | transfer syntax | decoder | licence |
 |---|---|---|
-| RLE | pydicom's own | MIT |
 | JPEG baseline, 8 bit | Pillow (libjpeg-turbo) | MIT-CMU |
 | JPEG extended (12 bit), JPEG lossless | imagecodecs (libjpeg-turbo) | BSD-3 |
 | JPEG-LS | pyjpegls (CharLS) | MIT |
 | JPEG 2000, HTJ2K | pylibjpeg with pylibjpeg-openjpeg (OpenJPEG) | MIT |
+| RLE | pylibjpeg with pylibjpeg-rle | MIT |
 
-pylibjpeg-libjpeg, pydicom's usual plugin for the third line, is under GPL 3, which this project
+pylibjpeg-libjpeg, pydicom's usual plugin for the second line, is under GPL 3, which this project
 (Apache 2.0) would pass on to everybody who installs it, and fails on one of pydicom's own 12-bit
 files; pydicom's GDCM plugin refuses 12 bit. imagecodecs decodes all of them.
 """
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 _EXTENDED = "1.2.840.10008.1.2.4.51"
 _LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 
+RLE = "1.2.840.10008.1.2.5"
+
 PLUGINS = {
-    "1.2.840.10008.1.2.5": "pydicom",
+    RLE: "pylibjpeg",
     "1.2.840.10008.1.2.4.50": "pillow",
     **dict.fromkeys((_EXTENDED, *_LOSSLESS), "imagecodecs"),
     **dict.fromkeys(("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"), "pyjpegls"),

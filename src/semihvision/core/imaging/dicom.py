@@ -108,7 +108,8 @@ def read(path: Path, image: ImageRef) -> "NDArray[Any]":
         (H, W) or (H, W, 3) uint8.
 
     Raises:
-        InputError: As `probe`; or the file has another size than the record says.
+        InputError: As `probe`, but for a constant frame; or the record states no window and the
+            header has none.
     """
     dataset = header(path, image.path)
     with refusing(image.path):
@@ -169,6 +170,8 @@ def _rescale(dataset: "Dataset", frame: int) -> tuple[float, float]:
     group = "PixelValueTransformationSequence"
     slope = numbers(of_frame(dataset, frame, group, "RescaleSlope")) or (1.0,)
     intercept = numbers(of_frame(dataset, frame, group, "RescaleIntercept")) or (0.0,)
+    if slope[0] == 0 or not isfinite(slope[0] * intercept[0]):
+        raise ValueError("a scale that is no scale")  # refused as damage
     return slope[0], intercept[0]
 
 

@@ -122,7 +122,7 @@ def _refuse_another_size(file: BinaryIO, dataset: "Dataset", name: str, frame: i
     """A small code stream may claim gigapixels; the decoders would believe it, not the header."""
     from pydicom.encaps import get_frame
 
-    if codestreams.PLUGINS[dataset.file_meta.TransferSyntaxUID] == "pydicom":
+    if dataset.file_meta.TransferSyntaxUID == codestreams.RLE:
         return  # run lengths state no size and grow at most 64 times
     offsets = dataset.get("ExtendedOffsetTable")
     stream = get_frame(

@@ -3,6 +3,7 @@
 Source: DICOM PS3.3 C.11.2.1.2 (window functions) and C.11.1, C.11.2 (look-up tables).
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,12 +51,17 @@ def window_of_values(values: "NDArray[Any]") -> tuple[float, float] | None:
     Returns:
         None if all values are equal. Where only the percentiles are equal (a few marks on an even
         ground), the window spans all values.
+
+    Raises:
+        ValueError: The window would be infinitely wide.
     """
     import numpy as np
 
     low, high = (float(value) for value in np.percentile(values, PERCENTILES))
     if low == high:
         low, high = float(values.min()), float(values.max())
+    if not math.isfinite(high - low):
+        raise ValueError("values too large to be shown together")
     return None if low == high else ((low + high) / 2, high - low)
 
 
