@@ -1,15 +1,71 @@
-"""What the readers share: the owner as origin, the card's licence, and one refused record."""
+"""What the readers share: how they are found, the owner as origin, licence, one refused record."""
 
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from importlib import import_module
+from inspect import Parameter, signature
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from semihvision.core.card import Card
-from semihvision.core.errors import RefusalLog
+from semihvision.core.card import CARD_MODULES, Card, card
+from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.record import Licence, Provenance, Record, invalid_reason
+
+Reader = Callable[[Path, RefusalLog], Iterator[Record]]
 
 OWNER = Provenance(provenance_id="owner", producer="human")
 """Origin of everything the owner shipped and people wrote."""
+
+
+def reader_of(source: str, options: Mapping[str, Any] | None = None) -> Reader:
+    """The reader of a source, with its options set.
+
+    Args:
+        source: Name of a source.
+        options: Keyword arguments of its `read`; their values are the reader's to check.
+
+    Raises:
+        InputError: No source has that name, it has no reader, or its reader has no such option.
+    """
+    card(source)
+    read = getattr(import_module(CARD_MODULES[source]), "read", None)
+    if read is None:
+        raise InputError(
+            f"{source} has a card but no reader yet; readable: {', '.join(readable())}"
+        )
+    parameters = signature(read).parameters.values()
+    known = [one.name for one in parameters if one.kind is Parameter.KEYWORD_ONLY]
+    unknown = sorted(set(options or ()) - set(known))
+    if unknown:
+        raise InputError(
+            f"{source} has no option {', '.join(unknown)}; its options: {', '.join(known) or 'none'}"
+        )
+    return partial(read, **dict(options or {}))
+
+
+def readable() -> list[str]:
+    """Names of the sources that have a reader."""
+    return [name for name, module in CARD_MODULES.items() if hasattr(import_module(module), "read")]
+
+
+_FILE_PATH = re.compile(r"[\w ./+,()~@-]{1,200}\.[A-Za-z0-9]{1,8}")
+
+
+def image_of_cell(root: Path, path: str, *, image_id: str, **known: Any) -> ImageRef:
+    """`probe_image` of a path that stands in a table's cell, where a damaged table may hold a text.
+
+    Raises:
+        InputError: As from `probe_image`; a cell that does not look like a path is not quoted.
+    """
+    inside(root, path)
+    if not _FILE_PATH.fullmatch(path):
+        raise InputError(
+            "the image's path: expected a file name of at most 200 characters with a suffix",
+            kind="unusable_path",
+        )
+    return probe_image(root, path, image_id=image_id, **known)
 
 
 def licence_of(card: Card) -> Licence:
