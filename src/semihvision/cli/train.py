@@ -4,6 +4,7 @@ import logging
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -72,6 +73,10 @@ def run(argv: list[str]) -> int:
     Samples that the data module refused are listed in ``<command>.refused.jsonl`` below the
     trainer's `default_root_dir`.
     """
+    if "--estimate" in argv:
+        from semihvision.cli import estimate
+
+        return estimate.run(argv)
     done = train(argv)
     refused: RefusalLog = getattr(done.datamodule, "refused", RefusalLog())
     listed = Path(done.trainer.default_root_dir) / f"{argv[0]}.refused.jsonl"
@@ -88,9 +93,32 @@ def train(argv: list[str]) -> SemiHVisionCLI:
     Raises:
         InputError: An interpolation in the YAML names a key that is not there.
     """
+    return _cli(SemiHVisionCLI, argv)
+
+
+class _SettingsOnly(SemiHVisionCLI):
+    """Parses a configuration and makes nothing of it."""
+
+    def instantiate_classes(self) -> None:
+        """Leaves the classes alone."""
+
+
+def parse_only(argv: list[str]) -> Any:
+    """The settings of `fit` as it would use them, without stage, data or trainer.
+
+    Args:
+        argv: Arguments after ``fit``.
+
+    Raises:
+        InputError: As in `train`.
+    """
+    return _cli(_SettingsOnly, argv, run=False).config
+
+
+def _cli(kind: type[SemiHVisionCLI], argv: list[str], *, run: bool = True) -> SemiHVisionCLI:
     _quiet()
     try:
-        return SemiHVisionCLI(
+        return kind(
             Stage,
             L.LightningDataModule,
             subclass_mode_model=True,
@@ -105,6 +133,7 @@ def train(argv: list[str]) -> SemiHVisionCLI:
             },
             seed_everything_default=0,
             args=argv,
+            run=run,
         )
     except OmegaConfBaseException as error:
         raise InputError(f"the configuration cannot be resolved: {error}") from error
