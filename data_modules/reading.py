@@ -1,5 +1,6 @@
 """What the readers share: how they are found, the owner as origin, licence, one refused record."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
@@ -11,7 +12,9 @@ from pydantic import ValidationError
 
 from semihvision.core.card import CARD_MODULES, Card, card
 from semihvision.core.errors import InputError, RefusalLog
-from semihvision.core.record import Licence, Provenance, Record, invalid_reason
+from semihvision.core.images import probe_image
+from semihvision.core.paths import inside
+from semihvision.core.record import ImageRef, Licence, Provenance, Record, invalid_reason
 
 Reader = Callable[[Path, RefusalLog], Iterator[Record]]
 
@@ -40,7 +43,8 @@ def reader_of(source: str, options: Mapping[str, Any] | None = None) -> Reader:
     unknown = sorted(set(options or ()) - set(known))
     if unknown:
         raise InputError(
-            f"{source} has no option {', '.join(unknown)}; its options: {', '.join(known) or 'none'}"
+            f"{source} has no option {', '.join(unknown)}; its options: "
+            f"{', '.join(known) or 'none'}"
         )
     return partial(read, **dict(options or {}))
 
@@ -48,24 +52,6 @@ def reader_of(source: str, options: Mapping[str, Any] | None = None) -> Reader:
 def readable() -> list[str]:
     """Names of the sources that have a reader."""
     return [name for name, module in CARD_MODULES.items() if hasattr(import_module(module), "read")]
-
-
-_FILE_PATH = re.compile(r"[\w ./+,()~@-]{1,200}\.[A-Za-z0-9]{1,8}")
-
-
-def image_of_cell(root: Path, path: str, *, image_id: str, **known: Any) -> ImageRef:
-    """`probe_image` of a path that stands in a table's cell, where a damaged table may hold a text.
-
-    Raises:
-        InputError: As from `probe_image`; a cell that does not look like a path is not quoted.
-    """
-    inside(root, path)
-    if not _FILE_PATH.fullmatch(path):
-        raise InputError(
-            "the image's path: expected a file name of at most 200 characters with a suffix",
-            kind="unusable_path",
-        )
-    return probe_image(root, path, image_id=image_id, **known)
 
 
 def licence_of(card: Card) -> Licence:

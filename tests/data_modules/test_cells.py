@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_modules.literals import MAX_CHARS, literal, text_list
+from data_modules.cells import MAX_CHARS, image_of_cell, literal, text_list
 from semihvision.core.errors import InputError
 
 VALUES = st.recursive(
@@ -60,3 +62,14 @@ def test_a_backslash_that_escapes_nothing_is_no_error() -> None:
 def test_another_kind_of_value_is_no_list_of_texts(cell: str) -> None:
     with pytest.raises(InputError, match="list of texts"):
         text_list(cell)
+
+
+def test_a_cell_that_is_no_path_is_not_quoted(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected a file name") as raised:
+        image_of_cell(tmp_path, "A man: fever, 40 years.\nNo finding", image_id="image")
+    assert (raised.value.kind, "fever" in str(raised.value)) == ("unusable_path", False)
+    with pytest.raises(InputError, match=r"a/b\.png: no such image"):
+        image_of_cell(tmp_path, "a/b.png", image_id="image")
+    with pytest.raises(InputError) as outside:
+        image_of_cell(tmp_path, "../b.png", image_id="image")
+    assert outside.value.kind == "path_outside_root"
