@@ -1,6 +1,5 @@
 """What the readers share: how they are found, the owner as origin, licence, one refused record."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
@@ -12,9 +11,7 @@ from pydantic import ValidationError
 
 from semihvision.core.card import CARD_MODULES, Card, card
 from semihvision.core.errors import InputError, RefusalLog
-from semihvision.core.images import probe_image
-from semihvision.core.paths import inside
-from semihvision.core.record import ImageRef, Licence, Provenance, Record, invalid_reason
+from semihvision.core.record import Licence, Provenance, Record, invalid_reason
 
 Reader = Callable[[Path, RefusalLog], Iterator[Record]]
 
