@@ -9,7 +9,6 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +28,7 @@ from data_modules.packing import (
     padding_fraction,
     plan_rows,
 )
+from data_modules.reading import reader_of
 from semihvision.core.batch import (
     IGNORE_INDEX,
     Batch,
@@ -38,7 +38,6 @@ from semihvision.core.batch import (
     SampleFit,
     TowerPixels,
 )
-from semihvision.core.card import CARD_MODULES
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import read_image
 from semihvision.core.lineage import Contents
@@ -481,6 +480,7 @@ class SourceDataModule(RecordDataModule):
 
     Args:
         root: Folder with the owner's files, as the source's module describes them.
+        options: Options of the source's reader, e.g. `neighbours` of DeepLesion.
         **settings: Those of `RecordDataModule`.
     """
 
@@ -489,17 +489,16 @@ class SourceDataModule(RecordDataModule):
     def __init__(
         self,
         root: str,
+        options: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
         self.root = Path(root)
+        self.options = options
 
     def records(self) -> Iterator[Record]:
         """Yields the records of the source's reader."""
-        module = import_module(CARD_MODULES[self.source])
-        if not hasattr(module, "read"):
-            raise InputError(f"source {self.source!r} has a card but no reader yet")
-        yield from module.read(self.root, self.refused)
+        yield from reader_of(self.source, self.options)(self.root, self.refused)
 
     def roots(self) -> dict[str, Path]:
         """The one root."""

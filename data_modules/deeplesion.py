@@ -19,8 +19,11 @@ Known (read in 158 real rows, third-party loader): cells with several values are
     neighbours; `Coarse_lesion_type` 1-8, -1 not known, as in all training rows that were read. No
     text. The files hold no orientation; that they are shown in radiological convention is general
     knowledge and not used.
-Not taken into Records: `Slice_range` and the neighbours' files, `Normalized_lesion_location`,
-    `Possibly_noisy` where it is 0, `Series_ID` beyond the path.
+Images of a record: the key slice first, then its neighbours on both sides, those in `Slice_range`
+    whose files are there (part of the archives may be), in the first window. The boxes are on the
+    key slice. The authors of SemiHVision used key slices alone: `neighbours: 0`.
+Not taken into Records: the rest of `Slice_range`, `Normalized_lesion_location`, `Possibly_noisy`
+    where it is 0, `Series_ID` beyond the path.
 """
 
 import math
@@ -78,31 +81,40 @@ _BODY_PARTS = {
 Row = dict[str, str]
 
 
-def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
+def read(root: Path, refused: RefusalLog, *, neighbours: int = 1) -> Iterator[Record]:
     """Yields one record per key slice with all lesions marked on it, in the table's order.
 
     Args:
         root: Folder in the owners' layout.
-        refused: Gets rows and slices that cannot be used, with the reason.
+        refused: Gets rows and slices that cannot be used, with the reason. An unusable neighbour is
+            refused by itself.
+        neighbours: Slices on either side of the key slice that are taken, too; 0 for none.
 
     Raises:
-        InputError: The table is missing, or one of its columns is.
+        InputError: The table is missing, or one of its columns is; or neighbours < 0.
     """
+    if neighbours < 0:
+        raise InputError(f"neighbours {neighbours}: expected 0 or more slices on either side")
     slices: dict[str, list[tuple[int, Row]]] = {}
     table = required_file(root, "DL_info.csv")
     for line, row in csv_rows(table, COLUMNS, refused):
         try:
             _check(row)
+            if any(row == other for _, other in slices.get(row["File_name"], ())):
+                raise InputError("the same row again; the first is kept", kind="repeated_id")
         except InputError as error:
             refused.add(f"line {line}", reason=str(error), kind=error.kind, file=table.name)
         else:
             slices.setdefault(row["File_name"], []).append((line, row))
     for file_name, rows in slices.items():
         try:
-            yield _record(root, file_name, [row for _, row in rows])
+            record = _record(root, file_name, [row for _, row in rows])
         except InputError as error:
             for line, _ in rows:
                 refused.add(f"line {line}", reason=str(error), kind=error.kind, file=table.name)
+        else:
+            beside = _neighbours(root, *rows[0], neighbours, refused)
+            yield record.edited(images=(*record.images, *beside))
 
 
 def image_path(file_name: str) -> str:
@@ -128,6 +140,7 @@ def _check(row: Row) -> None:
     if high <= low:
         raise InputError("DICOM_windows: expected low < high", kind="invalid_row")
     _numbers(row, "Image_size", 2)
+    _numbers(row, "Slice_range", 2)
     if row["Train_Val_Test"] not in SPLITS:
         raise InputError("Train_Val_Test: expected 1, 2 or 3", kind="invalid_row")
     if _number(row, "Coarse_lesion_type") not in {-1, *LESION_TYPES}:
@@ -204,6 +217,29 @@ def _image(root: Path, file_name: str, row: Row, image_id: str) -> ImageRef:
             kind="image_size",
         )
     return image
+
+
+def _neighbours(
+    root: Path, line: int, row: Row, reach: int, refused: RefusalLog
+) -> Iterator[ImageRef]:
+    """The slices next to a key slice that are there, from the lowest to the highest index."""
+    first, last = _numbers(row, "Slice_range", 2)
+    key = int(_number(row, "Key_slice_index"))
+    series = row["File_name"].rpartition("_")[0]
+    for index in range(max(key - reach, math.ceil(first)), min(key + reach, int(last)) + 1):
+        name = f"{series}_{index:03d}.png"
+        if index == key or not _is_there(root, image_path(name)):
+            continue
+        image_id = f"slice {index - key:+d}"
+        try:
+            yield _image(root, name, {**row, "Key_slice_index": str(index)}, image_id)
+        except InputError as error:
+            item = f"line {line}, {image_id}"
+            refused.add(item, reason=str(error), kind=error.kind, file="DL_info.csv")
+
+
+def _is_there(root: Path, relative: str) -> bool:
+    return (root / relative).is_symlink() or (root / relative).exists()
 
 
 def _is_16_bit(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """The twin of DeepLesion: CT phantoms with boxes and diameters around their lesions."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,13 @@ def write_twin(root: Path, *, cases: int, seed: int) -> None:
         cases: Number of patients.
         seed: Decides everything.
     """
+    write_table(root, [row for rows in draw_patients(root, cases, seed) for row in rows])
+
+
+def draw_patients(root: Path, cases: int, seed: int) -> list[list[list[str]]]:
+    """Draws the slices of all patients and returns the rows of each."""
     random = default_rng([seed, 3])
-    rows: list[list[object]] = []
+    patients = []
     for index, factors in enumerate(design(cases, random, tuple(_TYPES))):
         patient, key = index + 1, int(random.integers(20, 60))
         folder = root / "Images_png" / f"{patient:06d}_01_01"
@@ -41,7 +47,14 @@ def write_twin(root: Path, *, cases: int, seed: int) -> None:
             _save_hu(phantom if offset == 0 else empty, path)
         known = "-1" if index % 5 == 4 else str(_TYPES[factors.organ])
         patient_cells = ("FM"[index % 2], int(random.integers(30, 85)), 1 + min(2, index % 6 // 2))
-        rows += [_row(patient, key, lesion, known, patient_cells) for lesion in phantom.lesions]
+        patients.append(
+            [_row(patient, key, lesion, known, patient_cells) for lesion in phantom.lesions]
+        )
+    return patients
+
+
+def write_table(root: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Writes `DL_info.csv`."""
     with open_atomically(root / "DL_info.csv") as stream:
         csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *rows])
 
@@ -54,18 +67,19 @@ def _save_hu(phantom: Phantom, path: Path) -> None:
 
 def _row(
     patient: int, key: int, lesion: Lesion, known: str, patient_cells: tuple[str, int, int]
-) -> list[object]:
+) -> list[str]:
     x, y = lesion.centre_xy
     rx, ry = lesion.radii_xy
     across, down = (x - rx, y, x + rx, y), (x, y - ry, x, y + ry)
     long, short = (across, down) if rx >= ry else (down, across)
     place = (x / 256, y / 256, 0.5)
-    return [
+    cells = (
         f"{patient:06d}_01_01_{key:03d}.png", patient, 1, 1, key,
         _cell(*long, *short), _cell(*lesion.box_xyxy), _cell(2 * max(rx, ry), 2 * min(rx, ry)),
         _cell(*place), known, 0, f"{key - 1}, {key + 1}",
         _cell(*_SPACING), "256, 256", _cell(*_WINDOW), *patient_cells,
-    ]  # fmt: skip
+    )  # fmt: skip
+    return [str(cell) for cell in cells]
 
 
 def _cell(*values: float) -> str:

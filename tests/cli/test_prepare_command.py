@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data_modules import vqa_rad
+from data_modules import deeplesion, vqa_rad
 from semihvision.cli.main import main
 from semihvision.core.parquet import count_records, read_records
 
@@ -120,6 +120,17 @@ def test_unusable_input_ends_with_2(
     assert main(["prepare", name, "--root", str(twin), "--out", str(out)]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_options_go_to_the_reader(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    deeplesion.write_twin(tmp_path, cases=2, seed=0)
+    argv = ["prepare", "deeplesion", "--root", str(tmp_path), "--out", str(tmp_path / "x.parquet")]
+
+    assert run_json(capsys, *argv)[1]["images"] == 6
+    assert run_json(capsys, *argv, "--options.neighbours", "0")[1]["images"] == 2
+
+    assert main([*argv, "--options.neighbors", "0"]) == 2
+    assert "deeplesion has no option neighbors; its options: neighbours" in capsys.readouterr().err
 
 
 def test_a_missing_root_and_a_wrong_name_end_with_2(

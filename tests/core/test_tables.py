@@ -29,12 +29,26 @@ def test_csv_rows_of_another_length_are_refused(tmp_path: Path) -> None:
     ]
 
 
+def test_csv_rows_that_are_not_utf_8_are_refused_alone(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("a,b\n1,é\n".encode() + "2,é\n".encode("latin-1") + b"3,e\n")
+    refused = RefusalLog()
+
+    rows = list(csv_rows(tmp_path / "t.csv", ("a",), refused))
+
+    assert rows == [(2, {"a": "1", "b": "é"}), (4, {"a": "3", "b": "e"})]
+    assert [(i.item, i.reason, i.kind) for i in refused.items] == [
+        ("line 3", "not UTF-8; save the table as UTF-8", "encoding")
+    ]
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         (b"a\n1\n", "no column b; found a first line of 1 cells"),
         (b"", "no column a, b; found a first line of 0 cells"),
-        (b"a,b\n\xff,2\n", "unreadable table"),
+        (b"a;b\n1;2\n", "no column a, b; .* separated by commas"),
+        (b"a,b,a\n1,2,3\n", "more than one column a;"),
+        ("a,b\n1,2\n".encode("utf-16"), "no column a, b; .* in UTF-8"),
         (b'a,b\n"x,2\n', "unreadable table"),
     ],
 )

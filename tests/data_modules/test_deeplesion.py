@@ -139,7 +139,7 @@ def test_bad_slices_are_refused_with_each_of_their_lesions(tmp_path: Path) -> No
         row(2),
         row(3, Image_size="512, 512"),
         row(4),
-        row(4),
+        row(4, Coarse_lesion_type="-1"),
         row(5),
         row(5, Patient_index="9"),
         slices=good,
@@ -161,6 +161,53 @@ def test_bad_slices_are_refused_with_each_of_their_lesions(tmp_path: Path) -> No
     ]
 
 
+def test_a_row_said_twice_is_one_lesion(tmp_path: Path) -> None:
+    (record,), refused = read(write(tmp_path, ROW, ROW))
+
+    assert len(record.regions) == 1
+    assert [(item.item, item.kind) for item in refused.items] == [("line 3", "repeated_id")]
+
+
+def test_neighbours_follow_their_key_slice_where_they_are_there(tmp_path: Path) -> None:
+    folder = "Images_png/000089_01_01"
+    others = tuple(f"{folder}/{index:03d}.png" for index in (35, 36, 38, 39))
+    row = {**ROW, "Slice_range": "31, 38"}
+    root = write(tmp_path, row, slices=(SLICE, *others))
+
+    (record,), refused = read(root)
+
+    assert refused.items == []
+    assert [(image.image_id, image.index, image.path) for image in record.images] == [
+        ("key slice", 37, SLICE),
+        ("slice -1", 36, others[1]),
+        ("slice +1", 38, others[2]),
+    ]
+    assert {image.window_width for image in record.images} == {450}
+    assert record.regions[0].image_id == "key slice"
+    found = {n: next(deeplesion.read(root, refused, neighbours=n)).images for n in (0, 3)}
+    assert {n: [image.index for image in images] for n, images in found.items()} == {
+        0: [37],
+        3: [37, 35, 36, 38],
+    }
+    with pytest.raises(InputError, match="neighbours -1: expected 0 or more"):
+        next(deeplesion.read(root, refused, neighbours=-1))
+
+
+def test_a_bad_neighbour_is_refused_alone(tmp_path: Path) -> None:
+    neighbour = "Images_png/000089_01_01/038.png"
+    root = write(tmp_path, ROW, slices=(SLICE, neighbour))
+    (root / neighbour).write_bytes(b"x")
+    (root / neighbour).with_name("036.png").symlink_to(tmp_path.parent / "elsewhere.png")
+
+    (record,), refused = read(root)
+
+    assert [image.image_id for image in record.images] == ["key slice"]
+    assert [(item.item, item.kind) for item in refused.items] == [
+        ("line 2, slice -1", "path_outside_root"),
+        ("line 2, slice +1", "unreadable_image"),
+    ]
+
+
 def test_a_missing_column_or_table_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no file DL_info\.csv"):
         read(tmp_path)
@@ -178,14 +225,9 @@ def test_the_twin_is_read_whole_and_its_boxes_hold_the_lesions(tmp_path: Path) -
     assert len(records) == 10
     assert {record.split for record in records} == {"train", "validation", "test"}
     for record in records:
-        image = record.images[0]
-        neighbour = image.path.replace(
-            f"{image.index:03d}.png", f"{(image.index or 0) + 1:03d}.png"
+        shown, _, plain = (
+            np.asarray(read_image(tmp_path, one)).astype(int)[..., 0] for one in record.images
         )
-        shown = np.asarray(read_image(tmp_path, image)).astype(int)[..., 0]
-        plain = np.asarray(
-            read_image(tmp_path, image.model_copy(update={"path": neighbour}))
-        ).astype(int)[..., 0]
         outside = np.abs(shown - plain)
         for region in record.regions:
             x0, y0, x1, y1 = (int(value) for value in region.box_xyxy or ())

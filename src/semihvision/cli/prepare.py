@@ -1,20 +1,17 @@
 """`semihvision prepare`: an owner's own files -> Records in Parquet, and what was refused."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from data_modules.reading import reader_of
 from semihvision.cli.output import print_json, print_table, progress, stderr
 from semihvision.cli.parsing import parser
-from semihvision.core.card import CARD_MODULES, card
+from semihvision.core.card import card
 from semihvision.core.counts import RecordCounts
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError, RefusalLog
 from semihvision.core.parquet import RecordWriter
-from semihvision.core.record import Record
-
-Reader = Callable[[Path, RefusalLog], Iterator[Record]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +29,12 @@ def run(argv: list[str]) -> int:
     made.add_argument("name", type=str, help="source or benchmark, e.g. vqa_rad")
     made.add_argument("--root", type=Path, required=True, help="folder with the owner's files")
     made.add_argument("--out", type=Path, required=True, help="Parquet file to write")
+    made.add_argument(
+        "--options", type=dict[str, Any], default={}, help="of the reader: --options.NAME VALUE"
+    )
     made.add_argument("--json", action="store_true", help="one JSON document")
     arguments = made.parse_args(argv)
-    done = prepare(arguments.name, arguments.root, arguments.out)
+    done = prepare(arguments.name, arguments.root, arguments.out, arguments.options)
     document = {
         "source": arguments.name,
         "out": str(arguments.out),
@@ -54,20 +54,21 @@ def run(argv: list[str]) -> int:
     return EXIT_DONE
 
 
-def prepare(name: str, root: Path, out: Path) -> Prepared:
+def prepare(name: str, root: Path, out: Path, options: Mapping[str, Any] | None = None) -> Prepared:
     """Reads a source and writes its records to `out`, the refused items beside it.
 
     Args:
         name: Name of a source with a reader.
         root: Folder in the owner's layout.
         out: Parquet file; refused items go to the same name with ``.refused.jsonl``.
+        options: Options of the reader, as its source's file describes them.
 
     Raises:
-        InputError: Unknown source, unusable root, or not one usable record.
+        InputError: Unknown source or option, unusable root, or not one usable record.
     """
     if out.suffix != ".parquet":
         raise InputError(f"--out {out}: expected a name that ends with .parquet")
-    reader = reader_of(name)
+    reader = reader_of(name, options)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; expected {card(name).title} in its own layout")
     counts, refused = RecordCounts(), RefusalLog()
@@ -94,24 +95,6 @@ def prepare(name: str, root: Path, out: Path) -> Prepared:
     finally:
         refused.write(refused_path)
     return Prepared(counts=counts, refused=refused, refused_path=refused_path)
-
-
-def reader_of(name: str) -> Reader:
-    """The reader of a source.
-
-    Raises:
-        InputError: No source has that name, or its reader is not written yet.
-    """
-    card(name)
-    found: Reader | None = getattr(import_module(CARD_MODULES[name]), "read", None)
-    if found is None:
-        raise InputError(f"{name} has a card but no reader yet; readable: {', '.join(readable())}")
-    return found
-
-
-def readable() -> list[str]:
-    """Names of the sources that have a reader."""
-    return [name for name, module in CARD_MODULES.items() if hasattr(import_module(module), "read")]
 
 
 def _rows(document: dict[str, Any]) -> Iterator[tuple[str, str]]:

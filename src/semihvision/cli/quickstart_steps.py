@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_modules.reading import reader_of
 from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.parquet import read_records, write_records
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 CASES = {"deeplesion": 24, "eurorad": 12, "mimic_cxr": 16, "folder": 8, "vqa_rad": 2400, "jama": 8}
 """Cases drawn of each twin; those of `vqa_rad` are phantoms with about four questions each."""
+
+READER_OPTIONS = {"deeplesion": {"neighbours": 0}}
+"""Key slices alone, as the paper's authors used them, and for short sequences."""
 
 ANNOTATED = ("deeplesion", "eurorad", "mimic_cxr", "folder")
 """Twins that go through the annotation pipeline, one for each way a source can lie."""
@@ -91,8 +95,8 @@ def prepare(work: Workspace) -> str:
     counts = {}
     for source in CASES:
         refused = RefusalLog()
-        reader = import_module(CARD_MODULES[source]).read(work.root(source), refused)
-        counts[source] = write_records(work.records(source), reader)
+        reader = reader_of(source, READER_OPTIONS.get(source))
+        counts[source] = write_records(work.records(source), reader(work.root(source), refused))
         if refused.items:
             refused.write(work.records(source).with_suffix(".refused.jsonl"))
             work.refused[f"prepare {source}"] = refused.counts()

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -61,7 +62,7 @@ def csv_rows(
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and cells of every row of a CSV file, plain or gzip-compressed.
 
-    A row with more or fewer cells than the header is refused.
+    A row with more or fewer cells than the header is refused, and so is one that is not UTF-8.
 
     Args:
         path: The file; UTF-8, with or without a byte order mark.
@@ -69,7 +70,7 @@ def csv_rows(
         refused: Where bad rows go.
 
     Raises:
-        InputError: A column is missing, or the file is no readable table.
+        InputError: A column is missing or there twice, or the file is no readable table.
     """
     with _open_text(path) as stream:
         table = csv.reader(stream, strict=True)
@@ -79,21 +80,36 @@ def csv_rows(
             if missing:
                 raise InputError(
                     f"{path}: no column {', '.join(missing)}; found a first line of "
-                    f"{len(header)} cells, expected a header with these columns"
+                    f"{len(header)} cells, expected a header with these columns in UTF-8, "
+                    "separated by commas"
                 )
+            repeated = [name for name in columns if header.count(name) > 1]
+            if repeated:
+                raise InputError(f"{path}: more than one column {', '.join(repeated)}; keep one")
             for cells in table:
-                if len(cells) == len(header):
-                    yield table.line_num, dict(zip(header, cells, strict=True))
-                elif cells:
+                item = f"line {table.line_num}"
+                if cells and len(cells) != len(header):
                     reason = f"{len(cells)} cells, expected {len(header)}"
-                    item = f"line {table.line_num}"
                     refused.add(item, reason=reason, kind="broken_row", file=path.name)
-        except (csv.Error, UnicodeDecodeError, EOFError, OSError) as error:
+                elif not _is_text(cells):
+                    reason = "not UTF-8; save the table as UTF-8"
+                    refused.add(item, reason=reason, kind="encoding", file=path.name)
+                elif cells:
+                    yield table.line_num, dict(zip(header, cells, strict=True))
+        except (csv.Error, EOFError, OSError, zlib.error) as error:
             kind = type(error).__name__
             raise InputError(f"{path}, line {table.line_num}: unreadable table ({kind})") from None
 
 
 def _open_text(path: Path) -> TextIO:
+    """Bytes that are not UTF-8 become surrogates, so that they cost their row and no more."""
     if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+        return gzip.open(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _is_text(cells: list[str]) -> bool:
+    try:
+        return all(cell.isascii() or cell.encode() for cell in cells)
+    except UnicodeEncodeError:
+        return False
