@@ -6,6 +6,7 @@ import shutil
 import warnings
 from itertools import permutations, product
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from pydicom.uid import (
 from semihvision.core.errors import InputError
 from semihvision.core.images import probe_image, read_image
 from semihvision.core.imaging import codestreams, dicom_header
+from semihvision.core.imaging.refusals import refusing
 from semihvision.core.record import ImageRef
 
 PLANTED = "Doe^Jane"
@@ -378,6 +380,7 @@ def test_no_text_of_a_header_travels(
         dataset.PixelData = dataset.PixelData[:-2]
         dataset.save_as(tmp_path / "short.dcm", enforce_file_format=True)
     caplog.set_level(logging.DEBUG)
+    caplog.clear()  # writing has warned, too
     capfd.readouterr()
 
     image = probe_image(tmp_path, "x.dcm", image_id="i")
@@ -392,6 +395,27 @@ def test_no_text_of_a_header_travels(
     said = [image.model_dump_json(), *messages, caplog.text, *capfd.readouterr()]
     assert not [text for text in said if "Doe" in text or "Jane" in text]
     assert {fact.name for fact in image.reading} == {"photometric", "window"}
+
+
+def test_a_thread_does_not_unmute_the_warnings_of_another() -> None:
+    is_second_inside, is_first_outside = Event(), Event()
+
+    def second() -> None:
+        with refusing("x"):
+            is_second_inside.set()
+            is_first_outside.wait()
+            warnings.warn(PLANTED, stacklevel=1)
+
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        thread = Thread(target=second)
+        with refusing("x"):
+            thread.start()
+            is_second_inside.wait(0.2)  # in vain: it must wait for the first to leave
+        is_first_outside.set()
+        thread.join()
+
+    assert not shown
 
 
 def test_the_listed_words_are_kept(tmp_path: Path) -> None:

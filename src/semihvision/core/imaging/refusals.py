@@ -3,14 +3,21 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 
 from semihvision.core.errors import InputError
+
+_ONE_AT_A_TIME = RLock()
 
 
 @contextmanager
 def refusing(name: str) -> Iterator[None]:
-    """Turns whatever a damaged file makes the libraries raise into a refusal without its text."""
-    with warnings.catch_warnings():
+    """Turns whatever a damaged file makes the libraries raise into a refusal without its text.
+
+    Their warnings quote headers, so they are muted. The filters of warnings are the process's: two
+    threads that mute and restore them by turns would let some through, hence the lock.
+    """
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
