@@ -29,6 +29,14 @@ def test_csv_rows_of_another_length_are_refused(tmp_path: Path) -> None:
     ]
 
 
+def test_csv_columns_may_be_spelt_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,Bb\n1,2\n")
+
+    rows = list(csv_rows(tmp_path / "t.csv", ("a", "b"), RefusalLog(), spellings={"Bb": "b"}))
+
+    assert rows == [(2, {"a": "1", "b": "2"})]
+
+
 def test_csv_rows_that_are_not_utf_8_are_refused_alone(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes("a,b\n1,é\n".encode() + "2,é\n".encode("latin-1") + b"3,e\n")
     refused = RefusalLog()

@@ -3,7 +3,7 @@
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -58,7 +58,11 @@ def jsonl_rows(path: Path, refused: RefusalLog) -> Iterator[tuple[int, dict[str,
 
 
 def csv_rows(
-    path: Path, columns: Sequence[str], refused: RefusalLog
+    path: Path,
+    columns: Sequence[str],
+    refused: RefusalLog,
+    *,
+    spellings: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and cells of every row of a CSV file, plain or gzip-compressed.
 
@@ -68,6 +72,7 @@ def csv_rows(
         path: The file; UTF-8, with or without a byte order mark.
         columns: Columns that must be there; others may be.
         refused: Where bad rows go.
+        spellings: Other names that columns have in some releases -> the names above.
 
     Raises:
         InputError: A column is missing or there twice, or the file is no readable table.
@@ -75,7 +80,7 @@ def csv_rows(
     with _open_text(path) as stream:
         table = csv.reader(stream, strict=True)
         try:
-            header = next(table, [])
+            header = [(spellings or {}).get(name, name) for name in next(table, [])]
             missing = [name for name in columns if name not in header]
             if missing:
                 raise InputError(
