@@ -13,24 +13,21 @@ transformers, timm, lightning and (for --lora) peft only.
 """
 
 import argparse
-import contextlib
 import json
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import torch
-from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from clock import Clock
+from step_rows import Rows, collate, shape_of
+from torch.utils.data import DataLoader
 
 from models.acceleration import accelerate_blocks
 from models.flops import PEAK_BF16_FLOPS, StepFlops, decoder_flops, image_flops
 from models.modeling import PMCCambrian
-from models.padding import kept_grid
 from models.parts import part_of
 from models.presets import preset
 from models.stages import Annealing, ConnectorAlignment, InstructionTuning
-from semihvision.core.batch import IGNORE_INDEX, EncodedSample, TowerPixels
 
 STAGES = {1: ConnectorAlignment, 2: InstructionTuning, 3: Annealing}
 LLAMA_3B = {
@@ -53,76 +50,6 @@ def configuration(arguments):
     config.text_config._attn_implementation = "flex_attention" if flexible else "sdpa"
     config.text_config.use_cache = False
     return config
-
-
-class Rows(Dataset):
-    """Steps: `images` images with `questions` samples each, whose text fills the token budget."""
-
-    def __init__(self, config, arguments) -> None:
-        self.config, self.arguments = config, arguments
-        self.files = sorted(p for p in arguments.images.rglob("*") if p.suffix in (".jpg", ".png"))
-        if not self.files:
-            raise SystemExit(f"{arguments.images}: no .jpg or .png below it")
-
-    def __len__(self) -> int:
-        return self.arguments.warmup + self.arguments.steps
-
-    def __getitem__(self, index: int) -> list[list[EncodedSample]]:
-        torch.set_num_threads(1)
-        draw = torch.Generator().manual_seed(index)
-        count, questions = self.arguments.per_step, self.arguments.questions
-        images = [self._image(index * count + k) for k in range(count)]
-        shares = torch.rand(count, questions, generator=draw) + 0.5
-        grids = [kept_grid(*image.size_wh, self.config.image_side).num_tokens for image in images]
-        heads = 40 * count
-        # What the samples of an image share stands once in a row only if it is shared.
-        once = questions if not self.arguments.share else 1
-        text = self.arguments.tokens - once * (sum(grids) + heads) - count
-        if text < 8 * count * questions:
-            raise SystemExit("--tokens leaves less than 8 tokens of text a question")
-        lengths = (shares / shares.sum() * text).int().clamp(min=4)
-        return [self._segment(image, row, draw) for image, row in zip(images, lengths, strict=True)]
-
-    def _segment(self, image: TowerPixels, lengths, draw) -> list[EncodedSample]:
-        """Samples about one image: 39 tokens, the image, a question and an answer of half each."""
-        vocabulary = self.config.text_config.vocab_size
-        head = torch.randint(0, vocabulary, (39,), generator=draw)
-        segment = []
-        for length in lengths.tolist():
-            text = torch.randint(0, vocabulary, (length,), generator=draw)
-            ids = torch.cat([head, torch.tensor([self.config.image_token_id]), text])
-            labels = ids.clone()
-            labels[: 40 + length // 2] = IGNORE_INDEX
-            segment.append(
-                EncodedSample(example_id="", input_ids=ids, labels=labels, images=[image])
-            )
-        return segment
-
-    def _image(self, number: int) -> TowerPixels:
-        from models.preprocessing import tower_pixels
-
-        image = Image.open(self.files[number % len(self.files)]).convert("RGB")
-        pixels = tower_pixels(image, self.config.tower_specs, self.arguments.preprocessing)
-        return TowerPixels(pixels, image.size)
-
-
-def collate(config, arguments):
-    """Rows to a batch; without sharing every sample is a segment of its own."""
-    from models.packing import pack_rows, pad_samples
-
-    ids = {"pad_token_id": config.text_config.pad_token_id, "ignore_index": IGNORE_INDEX}
-
-    def make(items):
-        (segments,) = items
-        samples = [sample for segment in segments for sample in segment]
-        if not arguments.packing:
-            return pad_samples(samples, **ids)
-        row = segments if arguments.share else [[sample] for sample in samples]
-        batch = pack_rows([row], image_token_id=config.image_token_id, **ids)
-        batch["row_length"] = arguments.tokens
-        return batch
-
-    return make
 
 
 def build(config, arguments) -> PMCCambrian:
@@ -152,64 +79,11 @@ def build(config, arguments) -> PMCCambrian:
     return model
 
 
-class Clock:
-    """Durations of parts of a step on the device, by events around modules."""
-
-    def __init__(self, device: str) -> None:
-        self.cuda = device == "cuda"
-        self.spans: dict[str, list] = defaultdict(list)
-
-    def _now(self):
-        if not self.cuda:
-            return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
-
-    @contextlib.contextmanager
-    def part(self, name: str):
-        began = self._now()
-        yield
-        self.spans[name].append((began, self._now()))
-
-    def watch(self, module: torch.nn.Module, name: str) -> None:
-        started: list = []
-        module.register_forward_pre_hook(lambda *_: started.append(self._now()))
-        module.register_forward_hook(
-            lambda *_: self.spans[name].append((started.pop(), self._now()))
-        )
-
-    def totals_ms(self) -> dict[str, float]:
-        if self.cuda:
-            torch.cuda.synchronize()
-            spans = {n: sum(a.elapsed_time(b) for a, b in s) for n, s in self.spans.items()}
-        else:
-            spans = {n: sum(1e3 * (b - a) for a, b in s) for n, s in self.spans.items()}
-        self.spans.clear()
-        return spans
-
-
 def counted(model, config, arguments, images: int, shape: dict[str, int]) -> StepFlops:
     each = image_flops(config, STAGES[arguments.stage].parts)
     language, layers = decoder_flops(model.language_model, **shape)
     again = layers if arguments.checkpointing == "full" else 0.0
     return StepFlops(language, each.encoders * images, each.connector * images, again)
-
-
-def shape_of(segments, config, share: bool) -> dict[str, int]:
-    """Tokens, attending pairs and scored tokens of a step, images expanded."""
-    tokens = pairs = scored = 0
-    for segment in segments:
-        grid = kept_grid(*segment[0]["images"][0].size_wh, config.image_side).num_tokens
-        prefix = 40 - 1 + grid
-        for i, sample in enumerate(segment):
-            text = len(sample["input_ids"]) - 40
-            alone = not share or i == 0
-            tokens += text + (prefix if alone else 0)
-            pairs += text * prefix + text * (text + 1) // 2
-            pairs += prefix * (prefix + 1) // 2 if alone else 0
-            scored += int((sample["labels"] != IGNORE_INDEX).sum())
-    return {"tokens": tokens, "pairs": pairs, "scored_tokens": scored}
 
 
 def run(arguments) -> dict:
