@@ -171,6 +171,9 @@ class Change(NamedTuple):
     memory: MemoryBytes
 
 
+_Tried = tuple[str, Layout, BatchShape]
+
+
 def changes_that_fit(
     plan: ModelPlan, layout: Layout, batch: BatchShape, *, items: int, gpu: str
 ) -> list[Change]:
@@ -187,7 +190,7 @@ def changes_that_fit(
     full = replace(layout, activation_checkpointing="full")
     small = {n: _part(batch, n / items) for n in (items // 2, 1) if 0 < n < items}
     more = [n * layout.ranks for n in (2, 4, 8)]
-    single = [
+    single: list[_Tried] = [
         ("loss: chunked", chunked, batch),
         ("activation_checkpointing: full", full, batch),
         *((f"batch_size: {n}", layout, part) for n, part in small.items()),
@@ -195,13 +198,13 @@ def changes_that_fit(
     ]
     least, together = _part(batch, 1 / items), replace(full, loss="chunked")
     text = "loss: chunked, activation_checkpointing: full, batch_size: 1"
-    several = [(text, together, least)]
+    several: list[_Tried] = [(text, together, least)]
     if layout.shards:
         offload = replace(together, cpu_offload=True)
         several.append((f"{text}, cpu_offload: true", offload, least))
     several += [(f"{text}, --gpus {n}", replace(together, ranks=n), least) for n in more]
     for tried in (single, several):
-        changes = [Change(text, memory_bytes(plan, *changed)) for text, *changed in tried]
+        changes = [Change(text, memory_bytes(plan, how, part)) for text, how, part in tried]
         found = [change for change in changes if fits(change.memory, gpu)]
         if found:
             return found

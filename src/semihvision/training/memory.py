@@ -96,7 +96,7 @@ class MemoryBytes:
     @property
     def device_total(self) -> int:
         """All parts but what is in host memory."""
-        return sum(v for k, v in asdict(self).items() if k != "host") - self.host
+        return int(sum(asdict(self).values())) - 2 * self.host
 
 
 def state_bytes(model: PMCCambrian, ranks: int) -> MemoryBytes:
@@ -125,7 +125,7 @@ def shard_bytes(parameter: Tensor, ranks: int) -> int:
         ranks: Processes.
     """
     rows, size = parameter.shape[0], parameter.numel() * parameter.element_size()
-    return math.ceil(rows / ranks) * (size // rows)
+    return int(math.ceil(rows / ranks) * (size // rows))
 
 
 def gathered_bytes(model: PMCCambrian, compute_dtype: torch.dtype | None) -> int:
@@ -166,7 +166,7 @@ def loss_bytes(model: PMCCambrian, scored_tokens: int, layout: Layout) -> int:
         layout: Which loss, in which dtype.
     """
     head: Any = model.get_output_embeddings()
-    vocabulary, width = head.weight.shape
+    vocabulary, width = map(int, head.weight.shape)
     item = layout.compute_dtype.itemsize if layout.compute_dtype else 4
     if layout.loss == "plain":
         return scored_tokens * vocabulary * (item + 12)

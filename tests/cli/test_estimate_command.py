@@ -1,0 +1,105 @@
+"""`fit --estimate` as a user runs it, on a twin of a few phantoms."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_modules import base, vqa_rad
+from semihvision.cli.main import main
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:LightningCLI's args parameter:UserWarning",
+    # lightning 2.6 calls a method that jsonargparse 4.53 has renamed.
+    "ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning",
+)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    root = tmp_path / "vqa_rad"
+    root.mkdir()
+    vqa_rad.write_twin(root, cases=6, seed=0)
+    file = tmp_path / "fit.yaml"
+    file.write_text(
+        f"""
+model:
+  class_path: models.InstructionTuning
+  init_args: {{preset: tiny, max_length: 256}}
+data:
+  class_path: data_modules.VQARADDataModule
+  init_args: {{root: {root}, batch_size: 2, global_batch_size: 8, validation_fraction: 0.0}}
+trainer:
+  accelerator: gpu
+  devices: 8
+  max_epochs: 3
+  precision: bf16-mixed
+"""
+    )
+    return file
+
+
+def estimate(config: Path, *more: str) -> int:
+    return main(["fit", "-c", str(config), "--estimate", *more])
+
+
+def test_one_document_with_memory_and_run(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for image in config.parent.glob("vqa_rad/images/*"):
+        image.write_bytes(b"not an image: none is decoded")
+    assert estimate(config, "--gpus", "2", "--gpu", "h200", "--mfu", "0.5", "--json") == 0
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    memory = document["memory_bytes"]
+    assert document["memory_total_bytes"] == sum(memory.values()) - 2 * memory["host"]
+    assert document["fits"]
+    assert document["batch"]["batches_per_step"] == 2
+    run = document["run"]
+    assert run["steps"] % 3 == 0
+    assert run["epochs"] == 3
+    assert run["gpu_hours"] == pytest.approx(2 * run["hours"])
+    assert run["energy_kwh"] == pytest.approx(0.7 * run["gpu_hours"])
+    assert document["assumptions"][0] == "tokens from the data"
+
+
+def test_without_data_the_numbers_given_count(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = f"--data.init_args.root={config.parent / 'nothing'}"
+    assert estimate(config, gone, "--gpus", "1", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["run"] is None
+    assert "data not readable" in document["assumptions"][0]
+    numbers = ("--samples", "80", "--tokens-per-sample", "100")
+    assert estimate(config, gone, *numbers, "--gpus", "1", "--json") == 0
+    run = json.loads(capsys.readouterr().out)["run"]
+    assert (run["tokens"], run["images"], run["steps"]) == (24000, 240, 30)
+
+
+def test_what_does_not_fit_fails_the_check_and_is_told_what_to_change(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = ("--data.init_args.batch_size=60000", "--data.init_args.global_batch_size=0")
+    given = ("--samples", "80", "--tokens-per-sample", "256", "--images-per-sample", "0")
+    assert estimate(config, *numbers, *given, "--gpus", "1", "--gpu", "a100") == 4
+    shown = capsys.readouterr()
+    assert "GPU total" in shown.out
+    assert "does not fit" in shown.err
+    assert "batch_size: 1 ->" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (("--mfu", "0"), "0 < mfu"),
+        (("--gpus", "3"), "global_batch_size 8 cannot be divided by 3 GPUs"),
+        (("--samples", "5"), "--samples needs --tokens-per-sample"),
+        (("--data.init_args.packing={tokens: 40, images: 1}",), "packing.tokens is 40"),
+        (("--model.init_args.max_length=42",), "max_length is 42"),
+        (("--model.init_args.preset=9b",), "unknown preset '9b'"),
+    ],
+)
+def test_unusable_settings_are_named(
+    config: Path, wrong: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert estimate(config, *wrong) == 2
+    assert message in capsys.readouterr().err
