@@ -116,11 +116,12 @@ class LocalAnswerer:
         return self._prepared[picture.key]
 
     def _generate(self, batch: Batch, on_answer: OnAnswer) -> None:
-        device, dtype = self._model.device, self._model.dtype
+        device = self._model.device
         generated = self._model.generate(
             batch["input_ids"].to(device),
             batch["attention_mask"].to(device),
-            [pixels.to(device, dtype) for pixels in batch["pixel_values"]],
+            # In float32: every tower rounds to its own dtype, which need not be the model's.
+            [pixels.to(device) for pixels in batch["pixel_values"]],
             batch["image_sizes_wh"],
             max_new_tokens=self._max_new_tokens,
             do_sample=False,

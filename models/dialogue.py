@@ -151,7 +151,7 @@ class Dialogue:
         )
         self._refuse_beyond_positions(length)
         batch = self._processor.collate([sample])
-        device, dtype = self._model.device, self._model.dtype
+        device = self._model.device
         streamer = None
         if on_text is not None:
             streamer = _CallbackStreamer(self._processor.tokenizer, on_text)
@@ -160,7 +160,8 @@ class Dialogue:
             generated = self._model.generate(
                 batch["input_ids"].to(device),
                 batch["attention_mask"].to(device),
-                [pixels.to(device, dtype) for pixels in batch["pixel_values"]],
+                # In float32: every tower rounds to its own dtype, which need not be the model's.
+                [pixels.to(device) for pixels in batch["pixel_values"]],
                 batch["image_sizes_wh"],
                 eos_token_id=self._processor.stop_token_ids,
                 streamer=streamer,

@@ -256,6 +256,8 @@ def test_towers_without_weights_are_refused(
     with pytest.raises(InputError, match="3 of 4 were given no weights") as error:
         convert.run(arguments(published, tmp_path / "model", some))
     assert f"--tower-weights {rest[0]}=FILE" in str(error.value)
+    repeated = [f"--tower-weights={name}={towers[name]}" for name in rest]
+    assert convert.run(arguments(published, tmp_path / "as told", some, *repeated)) == 0
     with pytest.raises(InputError, match=r"\['other'\]: no such towers"):
         convert.run(arguments(published, tmp_path / "model", towers | {"other": "x"}))
     with pytest.raises(InputError, match="expected NAME=SOURCE"):

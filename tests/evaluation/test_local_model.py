@@ -1,5 +1,6 @@
 """The tiny model answers; what it says is nonsense, so these are properties, not values."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,21 @@ def test_answers_do_not_depend_on_the_batch_or_the_order(model, processor):
     )
     alone = answers(model, processor, *reversed(QUESTIONS), batch_size=1)
     assert alone == together
+
+
+def test_pixels_reach_the_towers_as_they_were_prepared(model, processor, monkeypatch):
+    seen: list[torch.Tensor] = []
+
+    def noting(_self, ids, _mask, pixels, _sizes, **_settings):
+        seen.extend(pixels)
+        return torch.zeros(len(ids), 1, dtype=torch.int64)
+
+    monkeypatch.setattr(PMCCambrian, "generate", noting)
+    answers(copy.deepcopy(model).bfloat16(), processor, QUESTIONS[0])
+    expected = processor.prepare_image(picture(0).read()).pixels
+    assert [torch.equal(given[0], made) for given, made in zip(seen, expected, strict=True)] == [
+        True
+    ] * len(expected)
 
 
 def test_an_image_is_read_once_for_all_its_questions(model, processor):

@@ -1,5 +1,6 @@
 """Dialogues: questions and images in any order, all of it in context, nothing of it parsed."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ def prompts(tiny_model: PMCCambrian, monkeypatch: pytest.MonkeyPatch) -> list[di
     def noting(
         self: PMCCambrian, ids: Any, mask: Any, pixels: Any, sizes: Any, **kwargs: Any
     ) -> Any:
-        seen.append({"ids": ids[0].tolist(), "sizes": sizes.tolist()})
+        seen.append({"ids": ids[0].tolist(), "sizes": sizes.tolist(), "pixels": pixels})
         return generate(self, ids, mask, pixels, sizes, **kwargs)
 
     monkeypatch.setattr(type(tiny_model), "generate", noting)
@@ -68,6 +69,21 @@ def test_a_prompt_is_what_training_makes_of_the_same_turns(
     assert len(prompts[3]["ids"]) < len(prompts[0]["ids"])
     assert prompts[3]["sizes"] == []
     assert again.prompt_tokens == len(prompts[3]["ids"])
+
+
+def test_pixels_reach_the_towers_as_they_were_prepared(
+    tiny_model: PMCCambrian,
+    tiny_processor: PMCCambrianProcessor,
+    picture: Picture,
+    prompts: list[dict[str, Any]],
+) -> None:
+    dialogue = Dialogue(copy.deepcopy(tiny_model).bfloat16(), tiny_processor, SHORT)
+    made = picture(30, 20)
+    dialogue.attach(made)
+    dialogue.ask("What is this?")
+    expected = tiny_processor.prepare_image(made).pixels
+    for given, pixels in zip(prompts[0]["pixels"], expected, strict=True):
+        assert torch.equal(given[0], pixels)
 
 
 def test_what_spells_a_token_or_an_image_stays_text(

@@ -20,9 +20,10 @@ def from_cambrian(argv: list[str]) -> int:
     made.add_argument(
         "--tower-weights",
         type=str,
-        nargs="*",
+        nargs="+",
+        action="extend",
         default=[],
-        help="NAME=SOURCE for every tower: a file, or a name on timm's hub",
+        help="NAME=SOURCE for every tower: a file, or a name on timm's hub; may be repeated",
     )
     made.add_argument(
         "--dtype", type=str, default="", help="float32, bfloat16 or float16; empty: as stored"
