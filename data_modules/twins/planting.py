@@ -1,0 +1,85 @@
+"""Tables of twins, sound and with planted faults: the rows, where each fault stands, the files."""
+
+import codecs
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_modules.twins.faults import Planted, link_out, truncate, write_bomb, write_claimed
+from semihvision.core.files import open_atomically, write_text_atomically
+
+IMAGE_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "truncated image": (truncate, "unreadable_image"),
+    "decompression bomb": (write_bomb, "image_too_large"),
+    "4 GB claimed": (write_claimed, "image_too_large"),
+    "link out of the root": (link_out, "path_outside_root"),
+    "missing image": (Path.unlink, "missing_image"),
+}
+"""Fault of an image file -> what makes it of a sound one, and the kind."""
+
+LATIN_1 = "\u00e9"
+"""A letter that `spoil_letters` puts into Latin-1, which is not UTF-8."""
+
+
+class Sheet:
+    """Rows of one file, and the faults planted among them.
+
+    Args:
+        file: Its name below the root.
+        place: What a row is called in refused items, ``line`` or ``row``.
+        first: Number of the first row.
+    """
+
+    def __init__(self, file: str, *, place: str = "line", first: int = 2) -> None:
+        self.file = file
+        self.rows: list[Any] = []
+        self.planted: list[Planted] = []
+        self._place = place
+        self._first = first
+
+    def add(self, row: Any, fault: str = "", kind: str = "", lost: int = 1) -> None:
+        """Adds a row; with `fault` one that must be refused."""
+        if fault:
+            item = f"{self._place} {self._first + len(self.rows)}"
+            name = self.file.rpartition("/")[2]
+            self.planted.append(Planted(fault, item, kind, name, lost))
+        self.rows.append(row)
+
+
+def write_csv(
+    path: Path, columns: Sequence[str], rows: Sequence[Any], *, bom: bool = False
+) -> None:
+    """Writes a table; a row that is a text is written as it stands."""
+    with open_atomically(path) as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(columns)
+        for row in rows:
+            if isinstance(row, str):
+                stream.write(row + "\n")
+            else:
+                table.writerow(row)
+    spoil_letters(path, bom=bom)
+
+
+def write_lines(path: Path, rows: Sequence[Any], *, bom: bool = False) -> None:
+    """Writes JSON lines; a row that is a text is written as it stands."""
+    write_text_atomically(path, "".join(_json(row) + "\n" for row in rows))
+    spoil_letters(path, bom=bom)
+
+
+def write_array(path: Path, rows: Sequence[Any], *, bom: bool = False) -> None:
+    """Writes one JSON array; a row that is a text is written as it stands."""
+    write_text_atomically(path, "[\n" + ",\n".join(map(_json, rows)) + "\n]\n")
+    spoil_letters(path, bom=bom)
+
+
+def spoil_letters(path: Path, *, bom: bool) -> None:
+    """Puts `LATIN_1` into Latin-1, and a byte order mark in front if asked for."""
+    data = path.read_bytes().replace(LATIN_1.encode(), LATIN_1.encode("latin-1"))
+    path.write_bytes(codecs.BOM_UTF8 + data if bom else data)
+
+
+def _json(row: Any) -> str:
+    return row if isinstance(row, str) else json.dumps(row, ensure_ascii=False)
