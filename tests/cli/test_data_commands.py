@@ -38,7 +38,6 @@ def test_demo_data_writes_each_twin_to_its_folder(
     ("more", "message"),
     [
         (["--source", "unknown"], "unknown source 'unknown'"),
-        (["--source", "padchest"], "padchest has no twin yet; those with one: deeplesion"),
         (["--cases", "0"], "expected cases >= 1"),
         (["--seed", "-1"], "expected cases >= 1 and seed >= 0"),
     ],
@@ -49,6 +48,35 @@ def test_demo_data_that_cannot_be_written(
     assert main(["demo-data", "--out", str(tmp_path), *more]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("more", [[], ["--with-faults"]])
+def test_a_source_without_a_twin_is_named(
+    more: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delattr("data_modules.padchest.write_twin")
+    monkeypatch.setattr("data_modules.twins.faults.find_spec", lambda name: None)
+
+    assert main(["demo-data", "--out", str(tmp_path), "--source", "padchest", *more]) == 2
+    assert "padchest has no twin yet; those with one: " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_demo_data_with_faults_lists_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["demo-data", "--out", str(tmp_path), "--source", "deeplesion", "--with-faults"]
+
+    assert main([*argv, "--cases", "1", "--json"]) == 0
+
+    (row,) = json.loads(said(capsys))
+    assert row["faults"] == str(tmp_path / "deeplesion.faults.json")
+    twin = json.loads(Path(row["faults"]).read_text())
+    assert twin["unit"] == "regions"
+    assert "truncated image" in {fault["fault"] for fault in twin["planted"]}
 
 
 def test_demo_data_writes_over_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
