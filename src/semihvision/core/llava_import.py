@@ -111,7 +111,7 @@ def _line_records(
             if "record" in row:
                 yield _own_record(row, root)
                 continue
-            turns = _turns(row, item, file, refused)
+            turns = turns_of(row, item, file, refused)
             _note_unknown_keys(row, item, file, refused)
             yield _foreign_record(row, turns, number, root, stranger)
         except ValidationError as error:
@@ -139,8 +139,18 @@ def _own_record(row: Row, root: Path) -> Record:
     return record
 
 
-def _turns(row: Row, item: str, file: str, refused: RefusalLog) -> list[ConversationTurn]:
-    """The turns in our roles, system first if there is one, then human and gpt in turn."""
+def turns_of(row: Row, item: str, file: str, refused: RefusalLog) -> list[ConversationTurn]:
+    """The turns of a LLaVA row in our roles, system first if there is one, then in turn.
+
+    Args:
+        row: Object with `conversations` (also misspelt `conversatons`).
+        item: Its name in `refused`.
+        file: The file it stands in.
+        refused: Gets a note where a leading gpt turn is dropped.
+
+    Raises:
+        InputError: No turns, an unknown role, a turn without text, or turns that do not alternate.
+    """
     entries = next((row[key] for key in _TURN_KEYS if key in row), None)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InputError("conversations: expected a list of turns", kind="invalid_row")
