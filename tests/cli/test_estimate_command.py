@@ -44,9 +44,10 @@ def estimate(config: Path, *more: str) -> int:
     return main(["fit", "-c", str(config), "--estimate", *more])
 
 
-def test_one_document_with_memory_and_run(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for image in config.parent.glob("vqa_rad/images/*"):
-        image.write_bytes(b"not an image: none is decoded")
+def test_one_document_with_memory_and_run(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "read_image", None)  # none is decoded
     assert estimate(config, "--gpus", "2", "--gpu", "h200", "--mfu", "0.5", "--json") == 0
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
     memory = document["memory_bytes"]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from training_runs import fit, run_forked
 
 from data_modules import VQARADDataModule, vqa_rad
 from models import InstructionTuning
@@ -25,6 +26,9 @@ from semihvision.training.validation_report import evenly, group_sums, may_be_sh
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers:UserWarning",
     "ignore:Found .* module.s. in eval mode:UserWarning",
+    "ignore:You defined a `validation_step`:UserWarning",
+    "ignore:Total length of:UserWarning",
+    "ignore:FSDP2-wrapped module:UserWarning",
 )
 
 
@@ -57,7 +61,7 @@ def run(twin: Path, **trainer: Any) -> tuple[L.Trainer, InstructionTuning, VQARA
 def test_a_run_logs_speed_and_waste_in_one_call_a_step(
     twin: Path, mlflow_store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.3")
     trainer, stage, data = run(
         twin,
         default_root_dir=tmp_path,
@@ -232,3 +236,45 @@ def test_the_gradient_norm_is_that_of_all_parameters() -> None:
     parameters = [torch.nn.Parameter(torch.zeros(2)) for _ in range(3)]
     parameters[0].grad, parameters[2].grad = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 4.0])
     assert gradient_norm(parameters) == 5
+
+
+def test_two_processes_report_what_both_did(twin: Path, tmp_path: Path) -> None:
+    def task() -> tuple[list[int], float, dict[str, float]]:
+        torch.manual_seed(0)
+        noted, stage = Noted(), InstructionTuning(max_length=256)
+        data = VQARADDataModule(root=str(twin), processor=stage.processor, batch_size=1)
+        trainer = fit(
+            stage,
+            data,
+            folder=tmp_path,
+            callbacks=[noted],
+            max_steps=1,
+            log_every_n_steps=1,
+            limit_val_batches=0,
+        )
+        return noted.own, noted.seconds, {k: float(v) for k, v in trainer.callback_metrics.items()}
+
+    ranks = run_forked(task, world_size=2)
+    tokens, images = (sum(own[i] for own, _, _ in ranks) for i in range(2))
+    assert all(own[0] < tokens for own, _, _ in ranks)
+    for _, seconds, logged in ranks:
+        assert logged["train/tokens_per_s"] == pytest.approx(tokens / seconds, rel=1e-3)
+        assert logged["train/images_per_s"] == pytest.approx(images / seconds, rel=1e-3)
+    norms = [logged["train/gradient_norm"] for _, _, logged in ranks]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-6)
+    memory = [logged["train/peak_memory_gib"] for _, _, logged in ranks]
+    assert memory[0] == memory[1]
+
+
+class Noted(Telemetry):
+    """Remembers what this process alone has counted."""
+
+    def __init__(self) -> None:
+        super().__init__(system_metrics=False)
+        self.own: list[int] = []
+        self.seconds = 0.0
+
+    def _measure(self, trainer: L.Trainer) -> dict[str, float]:
+        work = self._window.work
+        self.own, self.seconds = [work.tokens, work.images], self._window.seconds
+        return super()._measure(trainer)

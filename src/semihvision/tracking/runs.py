@@ -179,6 +179,7 @@ class SystemMetrics:
         """
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+        logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
         monitor: Any = SystemMetricsMonitor
         self._monitor = monitor(run_id, resume_logging=True, tracking_uri=tracking_uri())
         self._monitor.start()
