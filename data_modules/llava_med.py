@@ -7,18 +7,40 @@ Access: open download of the JSON files; original image links are often dead; no
     downloaded here.
 Citation: Li et al., "LLaVA-Med: Training a Large Language-and-Vision Assistant for Biomedicine in
     One Day", NeurIPS 2023.
-Expected tree::
+Expected tree (any of the JSON files, which may also lie directly in the root)::
 
     <root>/
-      <alignment or instruct>.json      LLaVA form: id, image, conversations
-      images/
+      alignment/llava_med_alignment_500k.json                LLaVA form: id, image, conversations
+      instruct/llava_med_instruct_10k.json                     (or conversatons) [, domain]
+      instruct/llava_med_instruct_60k.json
+      instruct/llava_med_instruct_60k_inline_mention.json
+      images/<image>                                         <pair_id>.jpg, unpacked from PMC
 
-Split policy: none; own splits by article.
-Known (owners' repository): the form; some files misspell `conversatons`. The link to this source
-    in the SemiHVision authors' table points to LLD-MMRI by mistake.
+Split policy: none; one figure of one file is one record, one article (the digits that begin the
+    figure's name, else the figure) one group.
+Known (owners' repository): the form and the names of the files; some files misspell
+    `conversatons`; the owners' script copies figures to images/<pair_id>.jpg. Many figures cannot
+    be fetched any more: each of their rows is refused. `domain` is known from the 50-image chat
+    benchmark; where several hold, the first of its order counts. The 10k and 60k files are about
+    the same figures in other words, so their records differ by the file's name. The link to this
+    source in the SemiHVision authors' table points to LLD-MMRI by mistake.
+Not taken into Records: llava_med_instruct_fig_captions.json, the chat benchmark (its licence now
+    forbids distributing it) and keys other than those above.
 """
 
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from data_modules.cells import image_of_cell
+from data_modules.conversations import conversation_of, text_of
+from data_modules.reading import licence_of, valid_record
 from semihvision.core.card import Card
+from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.json_stream import object_rows
+from semihvision.core.paths import inside
+from semihvision.core.record import Provenance, Record
 
 CARD = Card(
     name="llava_med",
@@ -39,3 +61,104 @@ CARD = Card(
         "too. The licence of its 50-image chat benchmark now forbids distributing it."
     ),
 )
+
+FILES = {
+    "alignment_500k": ("alignment", "llava_med_alignment_500k.json"),
+    "instruct_10k": ("instruct", "llava_med_instruct_10k.json"),
+    "instruct_60k": ("instruct", "llava_med_instruct_60k.json"),
+    "instruct_60k_inline_mention": ("instruct", "llava_med_instruct_60k_inline_mention.json"),
+}
+"""Part -> owners' folder and file."""
+DOMAINS = {
+    "chest_xray": "xray", "mri": "mr", "histology": "pathology", "gross": "gross_pathology",
+    "ct_scan": "ct",
+}  # fmt: skip
+"""Owners' `domain` -> ours, in the order that decides where several hold."""
+WRITER = Provenance(provenance_id="owners' model", producer="model", model="GPT-4, by the owners")
+
+_ARTICLE = re.compile(r"([0-9]+)_")
+_ID = re.compile(r"[\w.:-]{1,128}")
+
+
+def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
+    """Yields one record per row, in the files' order; one row is held at a time.
+
+    Args:
+        root: Folder in the owners' layout.
+        refused: Gets rows that cannot be used, with the reason.
+
+    Raises:
+        InputError: None of the files is there, or one is no JSON.
+    """
+    found = [
+        (part, path)
+        for part, (folder, name) in FILES.items()
+        for path in (root / folder / name, root / name)
+        if path.is_file()
+    ]
+    if not found:
+        names = ", ".join(name for _, name in FILES.values())
+        raise InputError(f"{root}: none of {names}; see the expected tree of this source")
+    for part, path in found:
+        seen: set[str] = set()
+        for item, row in object_rows(path, refused):
+            try:
+                fields = _fields(root, row, item, path.name, refused)
+                name = _name(row, item)
+                if name in seen:
+                    raise InputError("this id was already used", kind="repeated_id")
+            except InputError as error:
+                refused.add(item, reason=str(error), kind=error.kind, file=path.name)
+                continue
+            seen.add(name)
+            record = valid_record(
+                item, refused, file=path.name, record_id=f"llava_med/{part}/{name}", **fields
+            )
+            if record is not None:
+                yield record
+
+
+def _name(row: dict[str, Any], item: str) -> str:
+    name = text_of(row, "id") or item.replace(" ", "")
+    if not _ID.fullmatch(name):
+        raise InputError("id: expected at most 128 letters, digits or . _ : -", kind="invalid_row")
+    return name
+
+
+def _fields(
+    root: Path, row: dict[str, Any], item: str, file: str, refused: RefusalLog
+) -> dict[str, Any]:
+    path = text_of(row, "image")
+    if not path:
+        raise InputError("no image", kind="invalid_row")
+    inside(root / "images", path)
+    talk = conversation_of(
+        row, ["figure"], item=item, file=file, refused=refused, provenance_id=WRITER.provenance_id
+    )
+    name = path.rpartition("/")[2]
+    article = _ARTICLE.match(name)
+    return {
+        "source": "llava_med",
+        "group_id": article[1] if article else name,
+        "images": (image_of_cell(root, f"images/{path}", image_id="figure"),),
+        "modality": _modality(row),
+        "conversations": (talk,),
+        "provenance": (WRITER,),
+        "licence": licence_of(CARD),
+    }
+
+
+def _modality(row: dict[str, Any]) -> str:
+    domain = row.get("domain")
+    if domain is None:
+        return ""
+    if not isinstance(domain, dict):
+        raise InputError("domain: expected an object of true and false", kind="invalid_row")
+    return next((ours for name, ours in DOMAINS.items() if domain.get(name) is True), "")
+
+
+def write_twin(root: Path, *, cases: int, seed: int) -> None:
+    """Writes a drawn twin in the layout above; see `data_modules.twins.llava_med`."""
+    from data_modules.twins.llava_med import write_twin as write
+
+    write(root, cases=cases, seed=seed)
