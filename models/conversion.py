@@ -207,8 +207,8 @@ def _write_settings(
         plan.model.generation_config.save_pretrained(partial)
     plan.processor.save_pretrained(partial)
     facts = asdict(made)
-    entry = {"stage": "from-cambrian", "checkpoint": plan.source.path.name}
-    kept = ("preset", "dtype", "sources", "towers")
-    lineage = [{**entry, **{name: facts[name] for name in kept}}]
+    entry = {"stage": "from-cambrian", "checkpoint": plan.source.path.resolve().name}
+    kept = {name: facts[name] for name in ("preset", "dtype", "sources")}
+    lineage = [{**entry, **kept, "tower_weights": facts["towers"]}]
     text = json.dumps(lineage, indent=2, ensure_ascii=False)
     write_text_atomically(partial / LINEAGE_FILE, text + "\n")

@@ -11,16 +11,20 @@ from typing import Any
 from .configuration import PMCCambrianConfig, TowerSpec
 from .presets import OFFICIAL_TOWERS
 
-_DECODER_FIELDS = (
+_REQUIRED_DECODER_FIELDS = (
     "vocab_size",
     "hidden_size",
     "intermediate_size",
     "num_hidden_layers",
     "num_attention_heads",
-    "num_key_value_heads",
-    "max_position_embeddings",
     "rms_norm_eps",
     "rope_theta",
+)
+"""Without one of them a decoder of other numbers would be built, mostly of the same shapes."""
+_DECODER_FIELDS = (
+    *_REQUIRED_DECODER_FIELDS,
+    "num_key_value_heads",
+    "max_position_embeddings",
     "attention_bias",
     "tie_word_embeddings",
 )
@@ -67,6 +71,7 @@ def config_from_official(official: Mapping[str, Any]) -> PMCCambrianConfig:
             {
                 "model_type": "llama",
                 **{name: official.get(name) for name in _SPECIAL_IDS},
+                **{name: official[name] for name in _REQUIRED_DECODER_FIELDS},
                 **{name: official[name] for name in _DECODER_FIELDS if name in official},
             },
             vision_hidden_size=official["vision_hidden_size"],

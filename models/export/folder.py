@@ -37,7 +37,13 @@ class HFFolder(NamedTuple):
 
 
 def write_hf_folder(
-    source: Path, target: Path, *, max_shard_bytes: int, dtype: str | None = None
+    source: Path,
+    target: Path,
+    *,
+    max_shard_bytes: int,
+    dtype: str | None = None,
+    system_prompt: str | None = None,
+    other_prompt: bool = False,
 ) -> HFFolder:
     """Writes a folder that loads with this project and, with its own code, without it.
 
@@ -46,9 +52,13 @@ def write_hf_folder(
         target: Folder to make; it appears under its name when it is complete.
         max_shard_bytes: Largest file of weights.
         dtype: ``float32``, ``bfloat16`` or ``float16`` for all weights; None: as they are.
+        system_prompt: System text in place of the source's; None for the source's.
+        other_prompt: Weights of an official checkpoint are handed out with another prompt than
+            theirs; the new folder no longer checks it.
 
     Raises:
-        InputError: The source is unfinished, foreign or damaged, or the target is already there.
+        InputError: The source is unfinished, foreign or damaged, or the target is already there, or
+            the prompt is not that of the official checkpoint that the weights come from.
     """
     _check_folders(source, target)
     if dtype is not None and dtype not in DTYPES:
@@ -57,7 +67,10 @@ def write_hf_folder(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        code = _write_files(source, partial, dtype)
+        made = PMCCambrianProcessor.from_pretrained(
+            source, system_prompt=system_prompt, other_prompt=other_prompt
+        )
+        code = _write_files(source, partial, made, dtype)
         weights = copy_weights(
             source,
             partial,
@@ -93,9 +106,10 @@ def _check_folders(source: Path, target: Path) -> None:
     PMCCambrianConfig.from_folder(source)
 
 
-def _write_files(source: Path, target: Path, dtype: str | None) -> list[str]:
+def _write_files(
+    source: Path, target: Path, made: PMCCambrianProcessor, dtype: str | None
+) -> list[str]:
     """Everything but weights and card; returns the names of the code files."""
-    made = PMCCambrianProcessor.from_pretrained(source)
     template = chat_template(system_prompt=made.template.system_prompt, style=made.template.style)
     made.tokenizer.chat_template = template
     processor = PMCCambrianAutoProcessor(made.tokenizer, made, chat_template=template)

@@ -141,7 +141,8 @@ def _lineage(stages: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for i, stage in enumerate(stages, start=1):
         facts = {**stage}
-        facts.setdefault("init_from_hash", f"none (preset {stage.get('preset', '?')})")
+        start = stage.get("checkpoint") or f"none (preset {stage.get('preset', '?')})"
+        facts.setdefault("init_from_hash", start)
         if stage.get("git_dirty") == "true":
             facts["git_commit"] = f"{stage.get('git_commit')} with uncommitted changes"
         rows.append((i, stage.get("stage", _NOT_RECORDED), *(_fact(facts, n) for n in names)))
@@ -152,9 +153,15 @@ def _lineage(stages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _how(number: int, stage: Mapping[str, Any]) -> str:
-    """Where a stage's towers came from and whether it trained adapters; empty if neither."""
+    """Where a stage's weights came from and whether it trained adapters; empty if neither."""
     towers = stage.get("tower_weights") or {}
-    said = [
+    said = []
+    if stage.get("checkpoint"):
+        said.append(
+            f"all but the towers is the published Cambrian-1 checkpoint `{stage['checkpoint']}`, "
+            "whose terms, and those of its language model, go with the weights"
+        )
+    said += [
         f"tower `{name}` started from `{found['source']}` (hash {found['sha256']})"
         for name, found in towers.items()
     ]

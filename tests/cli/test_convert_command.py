@@ -113,7 +113,7 @@ def test_a_published_folder_and_tower_files_become_a_model_folder(
     assert lineage[0]["sources"] == {
         file.name: hash_file(file) for file in sorted(published.glob("model-*"))
     }
-    assert lineage[0]["towers"].keys() == towers.keys()
+    assert lineage[0]["tower_weights"].keys() == towers.keys()
     assert str(tmp_path) not in (out / "lineage.json").read_text()
     assert not (tmp_path / "model.partial").exists()
 
@@ -226,6 +226,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer.json"),
     "small vocabulary": (lambda f: change_config(f, vocab_size=1000), "the tokenizer has ids up"),
+    "a tied weight stored twice": (
+        lambda f: change_config(f, tie_word_embeddings=True),
+        "lm_head.weight and model.embed_tokens.weight differ",
+    ),
     "NaN": (
         lambda f: change_shard(f, lambda w: [v.fill_(torch.nan) for v in list(w.values())[:1]]),
         "holds NaN or infinity as float32; fetch the file again",

@@ -1,6 +1,8 @@
 """`convert to-hf` as a user runs it, and `evaluate` on what it wrote."""
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import torch
 
 from data_modules import vqa_rad
 from models import PMCCambrian, PMCCambrianProcessor
+from models.official_prompt import OfficialPrompt
 from semihvision.cli.main import main
 
 
@@ -44,6 +47,34 @@ def test_the_table_says_where_and_how_much(
 ) -> None:
     assert main(["convert", "to-hf", "--model", str(source), "--out", str(tmp_path / "hf")]) == 0
     assert "1,511,944" in capsys.readouterr().out
+
+
+def test_an_official_folder_takes_its_text_or_another_on_purpose(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, text = tmp_path / "official", "A stand-in text. "
+    shutil.copytree(source, folder)
+    made = PMCCambrianProcessor.from_preset("tiny", system_prompt=text)
+    official = OfficialPrompt(
+        image_position=made.template.num_tokens_before_user(),
+        system_sha256=hashlib.sha256(text.encode()).hexdigest(),
+    )
+    PMCCambrianProcessor.from_preset("tiny", official=official).save_pretrained(folder)
+    words = ["convert", "to-hf", "--model", str(folder), "--out"]
+    assert main([*words, str(tmp_path / "refused")]) == 2
+    assert "the system prompt is empty" in capsys.readouterr().err
+    assert not (tmp_path / "refused").exists()
+
+    (tmp_path / "text.txt").write_text(text)
+    out = tmp_path / "with text"
+    assert main([*words, str(out), "--system-prompt", str(tmp_path / "text.txt")]) == 0
+    read = PMCCambrianProcessor.from_pretrained(out)
+    assert (read.template.system_prompt, read.official) == (text, official)
+
+    out = tmp_path / "other"
+    assert main([*words, str(out), "--other-prompt"]) == 0
+    read = PMCCambrianProcessor.from_pretrained(out)
+    assert (read.template.system_prompt, read.official) == ("", None)
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,18 @@ def test_what_the_official_code_cannot_say_is_refused(
 
 
 @pytest.mark.parametrize(
+    "name", ["rope_theta", "rms_norm_eps", "num_attention_heads", "hidden_size", "connector_depth"]
+)
+def test_a_key_that_decides_numbers_has_no_default(
+    name: str, small_config: Callable[..., PMCCambrianConfig]
+) -> None:
+    official = official_config(small_config(), image_position=5)
+    del official[name]
+    with pytest.raises(ValueError, match=f"lacks '{name}'"):
+        config_from_official(official)
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         (

@@ -405,6 +405,16 @@ def test_card_says_what_is_recorded_and_what_is_not(folder: Path, source: Path) 
     assert (folder / "lineage.json").read_text() == (source / "lineage.json").read_text()
 
 
+def test_card_names_a_published_checkpoint_as_the_start(copy: Path, tmp_path: Path) -> None:
+    entry = {"stage": "from-cambrian", "checkpoint": "cambrian-8b", "preset": "8b"}
+    write_lineage(copy, [entry])
+    write_hf_folder(copy, tmp_path / "hf", max_shard_bytes=10**9)
+    card = (tmp_path / "hf" / "README.md").read_text()
+    assert "| 1 | from-cambrian | not recorded | not recorded | cambrian-8b |" in card
+    assert "published Cambrian-1 checkpoint `cambrian-8b`, whose terms" in card
+    assert "none (preset" not in card
+
+
 def test_card_of_an_untrained_model_makes_nothing_up(copy: Path, tmp_path: Path) -> None:
     (copy / "lineage.json").unlink()
     write_hf_folder(copy, tmp_path / "hf", max_shard_bytes=10**9)

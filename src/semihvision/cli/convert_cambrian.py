@@ -7,6 +7,11 @@ from semihvision.cli.output import print_json, print_table
 from semihvision.cli.parsing import parser
 from semihvision.core.errors import InputError
 
+_NO_SYSTEM_TEXT = (
+    "not in the folder: to be given wherever it is used, and `evaluate`, which takes none, refuses "
+    "the folder; with --system-prompt it holds the text"
+)
+
 
 def from_cambrian(argv: list[str]) -> int:
     """Writes the folder and says what is in it."""
@@ -55,7 +60,7 @@ def from_cambrian(argv: list[str]) -> int:
         ("parameters", f"{done.num_parameters:,}"),
         ("preset", done.preset or "none: `fit` takes models of its presets only"),
         *((f"tower {name}", facts["source"]) for name, facts in done.towers.items()),
-        ("system text", "in the folder" if prompt else "to be given wherever the folder is used"),
+        ("system text", "in the folder" if prompt else _NO_SYSTEM_TEXT),
     ]
     print_table("Model folder", ("", ""), rows)
     return 0

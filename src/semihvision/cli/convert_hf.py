@@ -23,17 +23,32 @@ def to_hf(argv: list[str]) -> int:
     made.add_argument(
         "--dtype", type=str, default="", help="float32, bfloat16 or float16; empty: as stored"
     )
+    made.add_argument(
+        "--system-prompt",
+        type=str,
+        default="",
+        help="file with another system text; empty: its own",
+    )
+    made.add_argument(
+        "--other-prompt",
+        action="store_true",
+        help="hand out an official checkpoint with another prompt than it was trained with",
+    )
     made.add_argument("--json", action="store_true", help="one JSON document")
     arguments = made.parse_args(argv)
     max_shard_bytes = num_bytes(arguments.max_shard_size)
 
     from models.export.folder import write_hf_folder
+    from models.official_prompt import read_system_prompt
 
+    file = arguments.system_prompt
     written = write_hf_folder(
         arguments.model,
         arguments.out,
         max_shard_bytes=max_shard_bytes,
         dtype=arguments.dtype or None,
+        system_prompt=read_system_prompt(file) if file else None,
+        other_prompt=arguments.other_prompt,
     )
     weights = written.weights
     if arguments.json:

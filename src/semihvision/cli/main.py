@@ -28,7 +28,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "test": ("semihvision.cli.train", "test a checkpoint (LightningCLI)"),
     "predict": ("semihvision.cli.train", "predict with a checkpoint (LightningCLI)"),
     "models": ("semihvision.cli.models", "show a preset's parts and parameter counts"),
-    "convert": ("semihvision.cli.convert", "verify against official Cambrian-1 outputs"),
+    "convert": (
+        "semihvision.cli.convert",
+        "published checkpoints in, Hugging Face folders out, verify",
+    ),
     "evaluate": ("semihvision.cli.evaluate", "a model on benchmarks -> predictions and scores"),
     "chat": ("semihvision.cli.chat", "ask a model about images, in the terminal"),
     "score": ("semihvision.cli.score", "score a predictions file under every convention"),
