@@ -312,6 +312,10 @@ def test_a_conversion_that_was_cut_off_goes_on(
     with pytest.raises(InputError, match="holds NaN or infinity"):
         convert_official_folder(published, out, tower_weights=towers)
     assert finished.stat().st_mtime_ns == written
+    with pytest.raises(InputError, match="holds NaN or infinity"):
+        convert_official_folder(published, out, tower_weights=towers, dtype="float16")
+    with safe_open(finished, framework="pt") as file:
+        assert file.get_slice(next(iter(file.keys()))).get_dtype() == "F16"
     save_file(content, whole)
     convert_official_folder(published, out, tower_weights=towers)
     assert (out / finished.name).stat().st_mtime_ns != written

@@ -141,5 +141,21 @@ def test_the_same_command_goes_on_in_the_same_mlflow_run(config: Path, tmp_path:
     assert main(argv) == 2
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("--model.init_args.init_from=nowhere", "nowhere holds no model"),
+        ("--data.init_args.root=nowhere", "nowhere"),
+    ],
+)
+def test_what_a_stage_or_data_module_refuses_is_wrong_usage(
+    config: Path, setting: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "-c", str(config), setting]) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert "Namespace" not in told
+
+
 def test_devices_that_are_no_number_are_wrong_usage(config: Path, tmp_path: Path) -> None:
     assert main(["fit", "-c", str(config), "--trainer.devices=many"]) == 2

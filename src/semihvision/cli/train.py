@@ -91,7 +91,8 @@ def train(argv: list[str]) -> SemiHVisionCLI:
     """Like `run`, and returns the CLI with its trainer, stage and data module.
 
     Raises:
-        InputError: An interpolation in the YAML names a key that is not there.
+        InputError: An interpolation in the YAML names a key that is not there, or the stage or data
+            module refuses its settings.
     """
     return _cli(SemiHVisionCLI, argv)
 
@@ -137,6 +138,11 @@ def _cli(kind: type[SemiHVisionCLI], argv: list[str], *, run: bool = True) -> Se
         )
     except OmegaConfBaseException as error:
         raise InputError(f"the configuration cannot be resolved: {error}") from error
+    except ValueError as error:
+        # What a stage or data module refuses comes out of jsonargparse as an error about types.
+        if isinstance(error.__cause__, InputError):
+            raise error.__cause__ from None
+        raise
 
 
 _KNOWN_WARNINGS = (
