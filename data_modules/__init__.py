@@ -22,6 +22,7 @@ SOURCE_CLASSES = {
     "RadiopaediaDataModule": "radiopaedia",
     "JAMADataModule": "jama",
     "LLaVAMedDataModule": "llava_med",
+    "PubMedVisionDataModule": "pubmedvision",
     "FolderDataModule": "folder",
     "VQARADDataModule": "vqa_rad",
 }

@@ -26,6 +26,7 @@ CARD_MODULES: dict[str, str] = {
     "radiopaedia": "data_modules.radiopaedia",
     "jama": "data_modules.jama",
     "llava_med": "data_modules.llava_med",
+    "pubmedvision": "data_modules.pubmedvision",
     "folder": "data_modules.folder",
     "vqa_rad": "data_modules.vqa_rad",
     "open_guidelines": "data_modules.open_guidelines",
