@@ -19,8 +19,8 @@ Known (owners' repository): the prompt uses `instruction` and `input`. Third par
     pubmedqa.ori_pqaa, liveqa, medicationqa, umls, umls_relation) and `sample_id`, which is null
     outside of medqa_train. Not verified on real files: the keys; this is the form that the reader
     takes, and a row of another is refused.
-    Outputs with "###Rationale" were written by ChatGPT (the paper); the others are taken for
-    people's. Questions of MedQA, MedMCQA and PubMedQA are training questions; keep their tests apart.
+    Outputs with "###Rationale" were written by ChatGPT (the paper), the others are taken for
+    people's. Its questions of MedQA, MedMCQA and PubMedQA are those of their training splits.
 """
 
 import hashlib
