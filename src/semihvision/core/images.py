@@ -18,6 +18,8 @@ What an unusual file becomes (the content decides its format, never its name):
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +77,10 @@ READERS: dict[str, Callable[[Path, ImageRef], "NDArray[Any]"]] = {
 _HEAD_BYTES = 4096
 """Enough of a file to tell its format: DICOM's preamble, or NIfTI's header, packed or not."""
 
+Examiner = Callable[[Path, str, dict[str, Any]], dict[str, Any]]
+"""Path, name for messages, known fields of `ImageRef` -> further fields; InputError refuses."""
+_EXAMINER: ContextVar[Examiner | None] = ContextVar("examiner", default=None)
+
 
 def read_image(root: Path, image: ImageRef) -> Image.Image:
     """Reads one image for display and for the model.
@@ -120,29 +126,100 @@ def probe_image(root: Path, relative: str, *, image_id: str, **known: Any) -> Im
     path = inside(root, relative)
     if not path.is_file():
         raise InputError(f"{relative}: no such image below {root}", kind="missing_image")
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-        file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    found = (_EXAMINER.get() or examine)(path, relative, known)
+    return ImageRef(**{"image_id": image_id, "path": relative, **found, **known})
+
+
+@contextmanager
+def examining_by(examiner: Examiner) -> Iterator[None]:
+    """Within the block `probe_image` asks this function, in place of `examine`, about each file."""
+    token = _EXAMINER.set(examiner)
+    try:
+        yield
+    finally:
+        _EXAMINER.reset(token)
+
+
+def examine(path: Path, relative: str, known: dict[str, Any]) -> dict[str, Any]:
+    """Hashes and decodes an image file.
+
+    Args:
+        path: The file, which exists.
+        relative: What messages call it.
+        known: Fields of `ImageRef` that are known already.
+
+    Returns:
+        Further fields of `ImageRef`; those in `known` win.
+
+    Raises:
+        InputError: As `probe_image`.
+    """
+    head = _head(path, relative)
+    stat = path.stat()
+    digest = _digest(path, stat.st_mtime_ns, stat.st_size)
     if dicom.is_dicom(head):
         found = {"format": "dicom"} | dicom.probe(path, relative, known)
     elif is_nifti(head):
         found = {"format": "nifti"} | nifti.probe(path, relative, known)
-    elif head[:2] == b"\x1f\x8b":
+    else:
+        _refuse_gzip(head, relative)
+        found = _probe_with_pillow(path, relative, known)
+    return {"sha256": digest, **found}
+
+
+def glance(path: Path, relative: str, known: dict[str, Any]) -> dict[str, Any]:
+    """What the header of an image file tells: format, width and height; nothing is decoded.
+
+    Args:
+        path: The file, which exists.
+        relative: What messages call it.
+        known: Fields of `ImageRef` that are known already.
+
+    Raises:
+        InputError: The header alone shows that the file cannot be used.
+    """
+    head = _head(path, relative)
+    if dicom.is_dicom(head):
+        return {"format": "dicom"} | dicom.glance(path, relative, known)
+    if is_nifti(head):
+        return {"format": "nifti"} | nifti.glance(path, relative, known)
+    _refuse_gzip(head, relative)
+    return _probe_with_pillow(path, relative, known, decode=False)
+
+
+def _head(path: Path, relative: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise InputError(
+            f"{relative}: cannot be read: {error.strerror}", kind="unreadable_image"
+        ) from None
+
+
+@lru_cache(maxsize=1)
+def _digest(path: Path, _modified: int, _size: int) -> str:
+    """Slices of one volume are asked for after each other."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse_gzip(head: bytes, relative: str) -> None:
+    if head[:2] == b"\x1f\x8b":
         raise InputError(
             f"{relative}: packed by gzip; expected NIfTI inside: unpack it", kind="image_format"
         )
-    else:
-        found = _probe_with_pillow(path, relative, known)
-    return ImageRef(**{"image_id": image_id, "path": relative, "sha256": digest, **found, **known})
 
 
-def _probe_with_pillow(path: Path, relative: str, known: dict[str, Any]) -> dict[str, Any]:
+def _probe_with_pillow(
+    path: Path, relative: str, known: dict[str, Any], *, decode: bool = True
+) -> dict[str, Any]:
     with _opened(path, relative) as opened:
         frame = known.get("index") if known.get("axis") == "frame" else None
         _choose_frame(opened, relative, frame)
         width, height = opened.size
-        opened.load()
+        if decode:
+            opened.load()
         return {"format": (opened.format or "").lower(), "width": width, "height": height}
 
 

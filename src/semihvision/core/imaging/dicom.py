@@ -97,6 +97,18 @@ def probe(path: Path, name: str, known: dict[str, Any]) -> dict[str, Any]:
         }
 
 
+def glance(path: Path, name: str, known: dict[str, Any]) -> dict[str, Any]:
+    """Width and height as shown, by the header alone; arguments and errors as for `probe`."""
+    dataset = header(path, name)
+    with refusing(name):
+        number = chosen_frame(dataset, name, known)
+        code = axes_of(dataset, number)
+        size = int(dataset.Columns), int(dataset.Rows)
+        if code and is_transposed(rows=code[1], columns=code[0]):
+            size = size[::-1]
+        return {"width": size[0], "height": size[1]}
+
+
 def read(path: Path, image: ImageRef) -> "NDArray[Any]":
     """One frame as it is shown.
 

@@ -76,6 +76,18 @@ def probe(path: Path, name: str, known: dict[str, Any]) -> dict[str, Any]:
         }
 
 
+def glance(path: Path, name: str, known: dict[str, Any]) -> dict[str, Any]:
+    """Width and height of a slice, by the header alone; arguments and errors as for `probe`."""
+    import numpy as np
+
+    header = volume_header(path, name)
+    with refusing(name):
+        axis, _, index = _chosen(header, name, known.get("axis"), known.get("index"))
+        empty = np.broadcast_to(np.uint8(0), header.shape)
+        height, width = slice_of(empty, header.code, axis, index).shape
+        return {"width": width, "height": height}
+
+
 def read(path: Path, image: ImageRef) -> "NDArray[Any]":
     """One slice as it is shown.
 
