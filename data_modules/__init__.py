@@ -25,6 +25,8 @@ SOURCE_CLASSES = {
     "PubMedVisionDataModule": "pubmedvision",
     "FolderDataModule": "folder",
     "VQARADDataModule": "vqa_rad",
+    "SLAKEDataModule": "slake",
+    "PathVQADataModule": "path_vqa",
 }
 """Class name -> source name."""
 

@@ -111,7 +111,7 @@ def _parts(record: Record, uses: Sequence[Use]) -> Iterator[Sequence[Part]]:
             if text.kind in CAPTION_KINDS and _images(record, text):
                 yield [text]
     if "qa" in uses:
-        yield from ([question] for question in record.current(record.qa))
+        yield from ([question] for question in _answered(record))
     if "dialogues" in uses:
         yield from _dialogues(record)
     if "conversations" in uses:
@@ -125,12 +125,17 @@ def _dialogues(record: Record) -> Iterator[list[QA]]:
     kind of question comes first somewhere, as it does when a model is asked a single one.
     """
     together: dict[tuple[tuple[str, ...], str], list[QA]] = {}
-    for question in record.current(record.qa):
+    for question in _answered(record):
         together.setdefault((question.image_ids, question.split), []).append(question)
     for questions in together.values():
         mixed = sorted(questions, key=lambda q: _number(f"{record.record_id}#{q.qa_id}"))
         for start in range(0, len(mixed), DIALOGUE_QUESTIONS):
             yield mixed[start : start + DIALOGUE_QUESTIONS]
+
+
+def _answered(record: Record) -> list[QA]:
+    """Current questions; without those that the owner left without an answer."""
+    return [question for question in record.current(record.qa) if question.answer]
 
 
 def _turns(parts: Sequence[Part], num_images: int) -> tuple[Turn, ...]:

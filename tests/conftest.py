@@ -36,6 +36,24 @@ def vqa_rad_root() -> Path:
 
 
 @pytest.fixture(scope="session")
+def slake_root() -> Path:
+    """SLAKE's questions in their owners' layout, without images."""
+    return real_data_folder("data/slake")
+
+
+@pytest.fixture(scope="session")
+def path_vqa_root() -> Path:
+    """PathVQA's questions in their owners' LXMERT form, without images."""
+    return real_data_folder("data/pathvqa")
+
+
+@pytest.fixture(scope="session")
+def mmmu_folder() -> Path:
+    """MMMU's validation answers and LLaVA-1.5-13B's published outputs."""
+    return real_data_folder("data/mmmu")
+
+
+@pytest.fixture(scope="session")
 def deeplesion_table() -> Path:
     """158 real rows of DeepLesion's table."""
     return real_data_folder("data/deeplesion/DL_info_subset.csv")

@@ -29,6 +29,8 @@ CARD_MODULES: dict[str, str] = {
     "pubmedvision": "data_modules.pubmedvision",
     "folder": "data_modules.folder",
     "vqa_rad": "data_modules.vqa_rad",
+    "slake": "data_modules.slake",
+    "path_vqa": "data_modules.path_vqa",
     "open_guidelines": "data_modules.open_guidelines",
 }
 """Source name to the module whose `CARD` describes it."""

@@ -14,7 +14,8 @@ TRAIN, TEST = "train", "test"
 class RecordCounts:
     """Counts over records, added one at a time.
 
-    Splits are the owner's, by question where there is one, else by record.
+    Splits are the owner's, by question where there is one, else by record. `groups_asked`: the
+    groups (images, patients, articles) with questions in a split.
     """
 
     records: int = 0
@@ -23,6 +24,7 @@ class RecordCounts:
     by: dict[str, Counter[str]] = field(default_factory=dict)
     questions: Counter[tuple[str, str]] = field(default_factory=Counter)
     groups: set[str] = field(default_factory=set)
+    groups_asked: dict[str, set[str]] = field(default_factory=dict)
     _images_of: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, record: Record) -> None:
@@ -30,12 +32,14 @@ class RecordCounts:
         self.records += 1
         self.images += len(record.images)
         self.regions += len(record.regions)
-        self.groups.add(f"{record.source}/{record.group_id}")
+        group = f"{record.source}/{record.group_id}"
+        self.groups.add(group)
         for name, values in _features(record):
             self.by.setdefault(name, Counter()).update(value or "not stated" for value in values)
         for question in record.current(record.qa):
             split = question.split or record.split
             self.questions[split or "not stated", question.answer_type or "not stated"] += 1
+            self.groups_asked.setdefault(split or "not stated", set()).add(group)
             self._place(record, split, question.image_ids)
         self._place(record, record.split, [image.image_id for image in record.images])
 
@@ -61,6 +65,9 @@ class RecordCounts:
             "images": self.images,
             "regions": self.regions,
             "questions": {"total": sum(self.questions.values()), "by_split": questions},
+            "groups_by_split": {
+                split: len(groups) for split, groups in sorted(self.groups_asked.items())
+            },
             **{f"by_{name}": dict(found.most_common()) for name, found in self.by.items()},
             **self.overlap(),
         }

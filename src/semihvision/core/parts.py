@@ -147,11 +147,15 @@ class Text(Part):
 
 
 class QA(Part):
-    """A question with its answer; `split` where the owner splits by question."""
+    """A question with its answer; `split` where the owner splits by question.
+
+    `answer` is empty where the owner left it empty (one question of SLAKE); such a question counts,
+    but is neither trained on nor asked.
+    """
 
     qa_id: Id
     question: Id
-    answer: Id
+    answer: str
     options: tuple[str, ...] = Field(default=(), max_length=26)
     answer_type: str = ""
     question_type: str = ""
