@@ -3,7 +3,7 @@
 Owner: European Society of Radiology and the cases' authors.
 URL: https://eurorad.org
 Licence: CC BY 4.0 for cases published from 6 July 2015 on; older ones need their authors'
-    permission and are refused.
+    permission and are refused unless a list of permissions names them.
 Access: cases are read at https://eurorad.org/case/<CaseID>; nothing is downloaded here.
 Citation: each case by its authors, title and CaseID.
 Expected tree (this project's own input form; the structure of a dump is not known)::
@@ -14,25 +14,35 @@ Expected tree (this project's own input form; the structure of a dump is not kno
                       may be empty; caption may be absent
       <file>          path below the root, PNG or JPEG
 
+    permissions.csv   anywhere, given by the option `permissions`: case_id, granted_by, granted_on
+                      (YYYY-MM-DD) [, note]; a case of it is taken whatever its date, and every such
+                      use is logged and stands in the record's licence
+
 Split policy: the owner gives no split; one case is one group.
 Known: the licence's date rule; the authors of SemiHVision used clinical history, imaging findings,
-    discussion and images. A case without a date is refused, for its terms cannot be known.
+    discussion and images. A case without a date is refused, for its terms cannot be known. Not
+    known: the structure of pages or of a dump; nothing here was checked on the owner's files.
+    A permission is the user's statement; what it says of hosted models is not asked.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from data_modules.cells import image_of_cell
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
-from semihvision.core.images import probe_image
-from semihvision.core.record import ImageRef, Record, Text
-from semihvision.core.tables import jsonl_rows, required_file
+from semihvision.core.record import ImageRef, Licence, Record, Text
+from semihvision.core.tables import csv_rows, jsonl_rows, required_file
+
+_log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[\w.-]{1,64}")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 FIRST_OPEN_DAY = date(2015, 7, 6)
 
 CARD = Card(
@@ -66,7 +76,7 @@ TEXT_FIELDS = {
 """Field of a case -> text kind."""
 
 
-def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
+def read(root: Path, refused: RefusalLog, *, permissions: str = "") -> Iterator[Record]:
     """Yields one record per case.
 
     An unusable image is refused by itself; the case goes on with its texts and other images.
@@ -74,11 +84,13 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
     Args:
         root: Folder with `cases.jsonl`.
         refused: Gets cases and images that cannot be used, with the reason.
+        permissions: CSV file of the authors' permissions for older cases; empty for none.
 
     Raises:
-        InputError: There is no `cases.jsonl`.
+        InputError: There is no `cases.jsonl`, or no usable list of that name.
     """
     table = required_file(root, "cases.jsonl")
+    granted = _permissions(Path(permissions), refused) if permissions else {}
     seen: set[str] = set()
     for line, row in jsonl_rows(table, refused):
         case_id = str(row.get("case_id", "")).strip()
@@ -87,6 +99,7 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
             _check(row)
             if case_id in seen:
                 raise InputError("this case_id was already used", kind="repeated_id")
+            licence = _licence(row, granted.get(case_id))
             images, texts = _parts(root, row, item, refused)
         except InputError as error:
             refused.add(item, reason=str(error), kind=error.kind, file=table.name)
@@ -102,14 +115,72 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
             images=tuple(images),
             texts=tuple(texts),
             provenance=(OWNER,),
-            licence=licence_of(CARD),
+            licence=licence,
         )
         if record is not None:
             yield record
 
 
+def _permissions(path: Path, refused: RefusalLog) -> dict[str, date]:
+    """Day of the permission of each case that has one."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such list of permissions")
+    granted = {}
+    for line, row in csv_rows(path, ("case_id", "granted_by", "granted_on"), refused):
+        try:
+            if not _ID.fullmatch(row["case_id"].strip()) or not row["granted_by"].strip():
+                raise InputError("expected a case_id and who granted it", kind="invalid_row")
+            granted[row["case_id"].strip()] = _day(row["granted_on"].strip(), "granted_on")
+        except InputError as error:
+            refused.add(f"line {line}", reason=str(error), kind=error.kind, file=path.name)
+    return granted
+
+
+def _licence(row: dict[str, Any], granted: date | None) -> Licence:
+    """The terms of a case, by its date or by its author's permission.
+
+    Raises:
+        InputError: Neither allows its use.
+    """
+    try:
+        _require_open(row)
+    except InputError as error:
+        if granted is None:
+            raise
+        case_id = str(row["case_id"]).strip()
+        _log.warning("eurorad case %s is taken by permission of %s: %s", case_id, granted, error)
+        return Licence(
+            name=f"author's permission of {granted}",
+            url=f"https://eurorad.org/case/{case_id}",
+            conditions=("owner_permission",),
+        )
+    return licence_of(CARD)
+
+
+def _require_open(row: dict[str, Any]) -> None:
+    published = row.get("date")
+    if not published:
+        raise InputError("no date, so its licence is not known", kind="no_date")
+    day = _day(str(published), "date")
+    if day < FIRST_OPEN_DAY:
+        raise InputError(
+            f"published on {day}, before {FIRST_OPEN_DAY}: needs its author's permission (option "
+            "`permissions`)",
+            kind="too_old",
+        )
+
+
+def _day(text: str, name: str) -> date:
+    if not _DAY.fullmatch(text):
+        raise InputError(f"{name}: expected YYYY-MM-DD", kind="no_date")
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{name}: expected YYYY-MM-DD", kind="no_date") from None
+
+
 def _check(row: dict[str, Any]) -> None:
-    """Refuses a case whose form or date does not allow its use."""
+    """Refuses a case whose form does not allow its use."""
     if not str(row.get("case_id") or "").strip():
         raise InputError("no case_id", kind="invalid_row")
     for name in TEXT_FIELDS:
@@ -123,18 +194,6 @@ def _check(row: dict[str, Any]) -> None:
         for image in images
     ):
         raise InputError("images: expected a list of {file, caption}", kind="invalid_row")
-    published = row.get("date")
-    if not published:
-        raise InputError("no date, so its licence is not known", kind="no_date")
-    try:
-        day = date.fromisoformat(str(published))
-    except ValueError:
-        raise InputError("date: expected YYYY-MM-DD", kind="no_date") from None
-    if day < FIRST_OPEN_DAY:
-        raise InputError(
-            f"published on {day}, before {FIRST_OPEN_DAY}: needs its author's permission",
-            kind="too_old",
-        )
 
 
 def _parts(
@@ -149,7 +208,7 @@ def _parts(
     images: list[ImageRef] = []
     for number, entry in enumerate(row.get("images", []), start=1):
         try:
-            image = probe_image(root, entry["file"], image_id=f"image {number}")
+            image = image_of_cell(root, entry["file"], image_id=f"image {number}")
         except InputError as error:
             name = f"{item}, image {number}"
             refused.add(name, reason=str(error), kind=error.kind, file="cases.jsonl")

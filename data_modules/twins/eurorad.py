@@ -1,15 +1,15 @@
 """The twin of Eurorad: teaching cases about phantoms."""
 
-import json
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from numpy.random import default_rng
 
 from data_modules.phantom_anatomy import ORGANS
 from data_modules.phantom_words import MODALITY_WORDS, lesions, other_side, sentence
 from data_modules.phantoms import Factors, design, draw
-from semihvision.core.files import write_text_atomically
+from data_modules.twins.planting import write_lines
 
 
 def write_twin(root: Path, *, cases: int, seed: int) -> None:
@@ -20,9 +20,14 @@ def write_twin(root: Path, *, cases: int, seed: int) -> None:
         cases: Number of cases.
         seed: Decides everything.
     """
+    write_lines(root / "cases.jsonl", draw_cases(root, cases, seed))
+
+
+def draw_cases(root: Path, cases: int, seed: int) -> list[dict[str, Any]]:
+    """Draws the images and returns the cases."""
     random = default_rng([seed, 4])
     (root / "images").mkdir(parents=True, exist_ok=True)
-    lines = []
+    rows = []
     for index, factors in enumerate(design(cases, random)):
         case_id = 90001 + index
         images = []
@@ -31,9 +36,8 @@ def write_twin(root: Path, *, cases: int, seed: int) -> None:
             draw(factors, [seed, 4, index, view]).image().save(root / name)
             images.append({"file": name, "caption": _caption(factors)})
         day = date(2016 + index % 8, 1 + index % 12, 1 + index % 28).isoformat()
-        case = {"case_id": case_id, "date": day, **_texts(factors), "images": images}
-        lines.append(json.dumps(case) + "\n")
-    write_text_atomically(root / "cases.jsonl", "".join(lines))
+        rows.append({"case_id": case_id, "date": day, **_texts(factors), "images": images})
+    return rows
 
 
 def _caption(factors: Factors) -> str:

@@ -29,9 +29,9 @@ def write(root: Path, *cases: Any) -> Path:
     return root
 
 
-def read(root: Path) -> tuple[list[Record], RefusalLog]:
+def read(root: Path, **options: str) -> tuple[list[Record], RefusalLog]:
     refused = RefusalLog()
-    return list(eurorad.read(root, refused)), refused
+    return list(eurorad.read(root, refused, **options)), refused
 
 
 def test_a_case_becomes_a_record_with_all_its_texts(tmp_path: Path) -> None:
@@ -58,6 +58,8 @@ def test_a_case_becomes_a_record_with_all_its_texts(tmp_path: Path) -> None:
         ({"date": ""}, "no_date"),
         ({"date": None}, "no_date"),
         ({"date": "04.03.2021"}, "no_date"),
+        ({"date": "20210304"}, "no_date"),
+        ({"date": "2021-W09-4"}, "no_date"),
         ({"case_id": ""}, "invalid_row"),
         ({"case_id": None}, "invalid_row"),
         ({"discussion": 7}, "invalid_row"),
@@ -92,6 +94,48 @@ def test_the_first_open_day_is_open(tmp_path: Path) -> None:
     records, _ = read(write(tmp_path, {**CASE, "date": "2015-07-06"}))
 
     assert len(records) == 1
+
+
+def test_a_permission_overrides_the_date_of_its_case_and_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = {**CASE, "date": "2009-01-02"}
+    write(
+        tmp_path,
+        old,
+        {**old, "case_id": 8},
+        {**CASE, "case_id": 9, "date": ""},
+        {**CASE, "case_id": 10},
+    )
+    listed = tmp_path / "permissions.csv"
+    listed.write_text(
+        "case_id,granted_by,granted_on,note\n17000,A. Author,2024-05-06,mail\n"
+        "9,B. Author,2024-05-07,\n8,,2024-05-07,\n8,C. Author,7.5.2024,\n"
+    )
+
+    records, refused = read(tmp_path, permissions=str(listed))
+
+    assert [(record.record_id, record.licence.name) for record in records] == [
+        ("eurorad/17000", "author's permission of 2024-05-06"),
+        ("eurorad/9", "author's permission of 2024-05-07"),
+        ("eurorad/10", "CC-BY-4.0"),
+    ]
+    assert records[0].licence.conditions == ("owner_permission",)
+    assert [(item.item, item.kind, item.file) for item in refused.items] == [
+        ("line 4", "invalid_row", "permissions.csv"),
+        ("line 5", "no_date", "permissions.csv"),
+        ("case 8", "too_old", "cases.jsonl"),
+    ]
+    assert "Author" not in str(refused.items)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "eurorad case 17000 is taken by permission of 2024-05-06",
+        "eurorad case 9 is taken by permission of 2024-05-07",
+    ]
+
+
+def test_an_absent_list_of_permissions_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such list of permissions"):
+        read(write(tmp_path, CASE), permissions=str(tmp_path / "absent.csv"))
 
 
 def test_a_bad_image_or_line_is_refused_alone(tmp_path: Path) -> None:
