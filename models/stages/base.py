@@ -185,7 +185,7 @@ class Stage(L.LightningModule):
                 cpu_offload=self.cpu_offload,
             )
         else:
-            self.model, self.loaded_towers = build(self.plan)
+            self.model, self.loaded_towers = build(self.plan, compute_dtype=self._compute_dtype())
         self.model.loss_kind = self.loss_kind
         self.model.set_attn_implementation(self.attention)
 
@@ -195,7 +195,10 @@ class Stage(L.LightningModule):
         return self.device_mesh is not None and not self.trainer.predicting
 
     def _compute_dtype(self) -> torch.dtype | None:
-        return torch.bfloat16 if str(self.trainer.precision).startswith("bf16") else None
+        trainer = self._trainer  # None where a stage is built outside a run.
+        if trainer is None or not str(trainer.precision).startswith("bf16"):
+            return None
+        return torch.bfloat16
 
     @property
     def network(self) -> PMCCambrian:

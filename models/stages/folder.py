@@ -37,7 +37,17 @@ def write_weights(
     state = model.state_dict(keep_vars=True)
     first: dict[int, str] = {}
     names = [name for name, tensor in state.items() if first.setdefault(id(tensor), name) == name]
-    tensors = merged_tensors(names, lambda name: whole_tensor(state[name]), lora)
+    trained = next((p.dtype for p in model.parameters() if p.requires_grad), None)
+
+    def stored(name: str) -> Tensor:
+        tensor = whole_tensor(state[name])
+        # Frozen weights may be held in fewer bits (`models.stages.building`); adapters are merged
+        # and files written in those of the trained ones. Towers have a dtype of their own.
+        if name.startswith("towers.") or not tensor.is_floating_point():
+            return tensor
+        return tensor.to(trained)
+
+    tensors = merged_tensors(names, stored, lora)
     if folder is None:
         for _ in tensors:
             pass

@@ -9,7 +9,7 @@ import torch
 
 from models import ConnectorAlignment, InstructionTuning, PMCCambrian
 from models.lora import LoRASettings, is_adapter
-from models.stages.building import FolderTensors
+from models.stages.building import FolderTensors, build
 from models.stages.folder import write_weights
 from models.stages.handoff import read_lineage
 from semihvision.core.errors import InputError
@@ -62,3 +62,35 @@ def test_many_files_hold_what_one_holds(adapted: InstructionTuning, tmp_path: Pa
 def test_a_weight_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="weight 'newline' cannot be read"):
         FolderTensors(tmp_path).read("newline")
+
+
+def test_frozen_weights_that_bfloat16_holds_are_kept_in_it_and_written_as_before(
+    adapted: InstructionTuning, tmp_path: Path
+) -> None:
+    lora = LoRASettings(rank=2, alpha=4.0)
+    source = tmp_path / "source"
+    adapted.save_model_folder(source)
+    exact = PMCCambrian.from_pretrained(source)
+    with torch.no_grad():
+        for parameter in exact.language_model.parameters():
+            parameter.copy_(parameter.bfloat16())
+        exact.language_model.model.norm.weight.fill_(1 / 3)  # float32 alone holds this one
+    exact.save_pretrained(source)
+    plan = InstructionTuning(init_from=str(source), lora=lora).plan
+    model = build(plan, compute_dtype=torch.bfloat16).model
+    layer = model.language_model.model.layers[0].self_attn.q_proj
+    assert layer.base_layer.weight.dtype == torch.bfloat16
+    assert model.language_model.model.norm.weight.dtype == torch.float32
+    assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
+    assert all(p.dtype == torch.float32 for p in model.towers.parameters())
+    ids = torch.arange(20).reshape(2, 10)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.train()(input_ids=ids, labels=ids).loss
+        whole = build(plan).model.train()(input_ids=ids, labels=ids).loss
+    torch.testing.assert_close(found, whole, rtol=0.02, atol=0)
+    for name, kept in (("low", model), ("whole", build(plan).model)):
+        (tmp_path / name).mkdir()
+        write_weights(kept, tmp_path / name, lora=lora)
+        kept.config.save_pretrained(tmp_path / name)
+    low, full = (PMCCambrian.from_pretrained(tmp_path / n).state_dict() for n in ("low", "whole"))
+    assert all(torch.equal(value, low[name]) for name, value in full.items())
