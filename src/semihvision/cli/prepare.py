@@ -1,26 +1,17 @@
 """`semihvision prepare`: an owner's own files -> Records in Parquet, and what was refused."""
 
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import data_modules
 from data_modules.reading import reader_of
 from semihvision.cli.output import print_json, print_table, progress, stderr
 from semihvision.cli.parsing import parser
 from semihvision.core.card import card
-from semihvision.core.counts import RecordCounts
-from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError, RefusalLog
-from semihvision.core.parquet import RecordWriter
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """Outcome of one preparation."""
-
-    counts: RecordCounts
-    refused: RefusalLog
-    refused_path: Path
+from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError
+from semihvision.core.preparation import Preparation, Prepared, prepare_records
 
 
 def run(argv: list[str]) -> int:
@@ -32,69 +23,103 @@ def run(argv: list[str]) -> int:
     made.add_argument(
         "--options", type=dict[str, Any], default={}, help="of the reader: --options.NAME VALUE"
     )
+    made.add_argument(
+        "--workers", type=int, default=_cores(), help="processes that hash and decode new images"
+    )
+    made.add_argument(
+        "--verify",
+        action="store_true",
+        help="hash all images again, rather than trust their size and modification time",
+    )
     made.add_argument("--json", action="store_true", help="one JSON document")
     arguments = made.parse_args(argv)
-    done = prepare(arguments.name, arguments.root, arguments.out, arguments.options)
+    done = prepare(
+        arguments.name,
+        arguments.root,
+        arguments.out,
+        arguments.options,
+        workers=arguments.workers,
+        verify=arguments.verify,
+    )
     document = {
         "source": arguments.name,
         "out": str(arguments.out),
-        **done.counts.document(),
-        "refused": {"total": len(done.refused.items), "by_kind": done.refused.counts()},
+        **done.counts,
+        "refused": {"total": sum(done.refused.values()), "by_kind": done.refused},
+        "images_examined": done.images_examined,
+        "unchanged": done.is_unchanged,
     }
     if arguments.json:
         print_json(document)
     else:
         print_table(f"{arguments.name} -> {arguments.out}", ("what", "number"), _rows(document))
-    if done.refused.items:
-        stderr.print(
-            f"{len(done.refused.items)} items were refused; reasons in {done.refused_path}",
-            markup=False,
-        )
-        return EXIT_REFUSED_ITEMS
-    return EXIT_DONE
+    return _end(done)
 
 
-def prepare(name: str, root: Path, out: Path, options: Mapping[str, Any] | None = None) -> Prepared:
+def prepare(
+    name: str,
+    root: Path,
+    out: Path,
+    options: Mapping[str, Any] | None = None,
+    *,
+    workers: int = 1,
+    verify: bool = False,
+) -> Prepared:
     """Reads a source and writes its records to `out`, the refused items beside it.
 
     Args:
         name: Name of a source with a reader.
         root: Folder in the owner's layout.
-        out: Parquet file; refused items go to the same name with ``.refused.jsonl``.
+        out: Parquet file; refused items go to the same name with ``.refused.jsonl``, what is known
+            of the images to ``.prepare.sqlite``.
         options: Options of the reader, as its source's file describes them.
+        workers: Processes that examine images where many are new; 1: this process alone.
+        verify: Hash all images anew, rather than trust size and modification time.
 
     Raises:
         InputError: Unknown source or option, unusable root, or not one usable record.
     """
     if out.suffix != ".parquet":
         raise InputError(f"--out {out}: expected a name that ends with .parquet")
+    if workers < 1:
+        raise InputError(f"--workers {workers}: expected 1 or more")
     reader = reader_of(name, options)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; expected {card(name).title} in its own layout")
-    counts, refused = RecordCounts(), RefusalLog()
-    refused_path = out.with_suffix(".refused.jsonl")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    seen: set[str] = set()
-    try:
-        with RecordWriter(out) as writer, progress() as display:
-            task = display.add_task(f"records of {name}", total=None)
-            for record in reader(root, refused):
-                if record.record_id in seen:
-                    reason = "this record_id was already used; the first record is kept"
-                    refused.add(record.record_id, reason=reason, kind="repeated_id")
-                    continue
-                seen.add(record.record_id)
-                writer.write(record)
-                counts.add(record)
-                display.advance(task)
-            if not counts.records:
-                raise InputError(
-                    f"{root}: not one usable record; refused: {refused.counts() or 'nothing'} "
-                    f"(reasons in {refused_path})"
-                )
-    finally:
-        refused.write(refused_path)
-    return Prepared(counts=counts, refused=refused, refused_path=refused_path)
+    task = Preparation(
+        name=name,
+        reader=reader,
+        options=options or {},
+        root=root,
+        out=out,
+        code=(Path(data_modules.__file__).parent,),
+    )
+    with progress() as display:
+        shown: dict[str, Any] = {}
+
+        def told(what: str, number: int) -> None:
+            if what not in shown:
+                shown[what] = display.add_task(f"{what} of {name}", total=None)
+            display.advance(shown[what], number)
+
+        return prepare_records(task, workers=workers, verify=verify, told=told)
+
+
+def _cores() -> int:
+    """Cores this process may use; where the system does not say, all of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _end(done: Prepared) -> int:
+    if done.is_unchanged:
+        stderr.print("nothing has changed since the last run; its files stand")
+    if not done.refused:
+        return EXIT_DONE
+    total = sum(done.refused.values())
+    stderr.print(f"{total} items were refused; reasons in {done.refused_path}", markup=False)
+    return EXIT_REFUSED_ITEMS
 
 
 def _rows(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -111,3 +136,4 @@ def _rows(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "refused", f"{document['refused']['total']:,}"
     for kind, number in document["refused"]["by_kind"].items():
         yield f"  {kind}", f"{number:,}"
+    yield "images examined in this run", f"{document['images_examined']:,}"
