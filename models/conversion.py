@@ -28,14 +28,20 @@ from .configuration import TowerSpec
 from .conversion_plan import (
     ConversionPlan,
     check_room,
-    dtype_name,
     plan_conversion,
     planned_files,
     preset_of,
 )
 from .tower_weights import load_tower_weights
 from .towers import VisionTower
-from .weight_files import INDEX_FILE, PlannedTensor, read_metadata, read_tensor, write_tensors
+from .weight_files import (
+    INDEX_FILE,
+    PlannedTensor,
+    dtype_name,
+    read_metadata,
+    read_tensor,
+    write_tensors,
+)
 
 LINEAGE_FILE = "lineage.json"
 _STATE_FILE = "conversion.json"

@@ -31,9 +31,8 @@ from .tokenizer import (
     load_tokenizer,
     tokenizer_hash,
 )
-from .weight_files import PlannedTensor, float_dtype, read_tensor
+from .weight_files import DTYPES, PlannedTensor, float_dtype, read_tensor
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SPARE_BYTES = 64 * 1024**2
 """Room for tokenizer, settings and headers."""
 
@@ -211,8 +210,3 @@ def preset_of(config: PMCCambrianConfig) -> str:
         if compared(preset(name)) == compared(config):
             return name
     return ""
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """Name of a dtype as configurations have it, e.g. ``bfloat16``."""
-    return str(dtype).removeprefix("torch.")

@@ -21,6 +21,8 @@ from semihvision.core.errors import InputError
 
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""In which model folders may be written, by the names that configurations have."""
 _CODES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -49,6 +51,11 @@ class PlannedTensor(NamedTuple):
     def num_bytes(self) -> int:
         """Size in the file."""
         return torch.Size(self.shape).numel() * self.dtype.itemsize
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Name of a dtype as configurations have it, e.g. ``bfloat16``."""
+    return str(dtype).removeprefix("torch.")
 
 
 def read_header(path: Path) -> dict[str, StoredTensor]:

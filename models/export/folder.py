@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from transformers import GenerationConfig
 
 from models.configuration import PMCCambrianConfig
@@ -17,15 +16,15 @@ from models.export.chat_template import chat_template
 from models.export.model_card import model_card
 from models.export.processor import PMCCambrianAutoProcessor
 from models.export.remote_code import MODEL_AUTO_MAP, PROCESSOR_AUTO_MAP, bundle_code
-from models.export.weights import WeightSummary, copy_weights, dtype_name
+from models.export.weights import WeightSummary, copy_weights
 from models.processing import PMCCambrianProcessor
 from models.processor_settings import SETTINGS_FILE
+from models.weight_files import DTYPES
 from semihvision.core.errors import InputError
 from semihvision.core.json_files import read_json
 
 LINEAGE_FILE = "lineage.json"
 ADAPTER_FILE = "adapter_config.json"
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class HFFolder(NamedTuple):
@@ -119,7 +118,7 @@ def _write_files(
     config = read_json(source / "config.json")
     config["auto_map"] = MODEL_AUTO_MAP
     if dtype is not None:
-        config["dtype"] = dtype_name(DTYPES[dtype])
+        config["dtype"] = dtype
     _write_json(target / "config.json", config)
     _generation_config(source).save_pretrained(target)
     if (source / LINEAGE_FILE).is_file():

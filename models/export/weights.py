@@ -12,11 +12,9 @@ from torch import Tensor
 
 from models.configuration import PMCCambrianConfig
 from models.modeling import PMCCambrian
+from models.weight_files import INDEX_FILE, SINGLE_FILE, dtype_name
 from semihvision.core.errors import InputError
 from semihvision.core.json_files import read_json
-
-SINGLE_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
 
 
 class WeightSummary(NamedTuple):
@@ -73,11 +71,6 @@ def copy_weights(
         text = json.dumps({"metadata": totals, "weight_map": index}, indent=2, sort_keys=True)
         (target / INDEX_FILE).write_text(text + "\n", encoding="utf-8")
     return WeightSummary(len(shards), num_parameters, num_bytes, tuple(sorted(dtypes)))
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """Name of a dtype as configurations have it, e.g. ``bfloat16``."""
-    return str(dtype).removeprefix("torch.")
 
 
 def _stored_weights(source: Path) -> dict[str, _Stored]:
