@@ -11,6 +11,9 @@ each. What a step needs besides is estimated:
 - Loss: see `loss_bytes`.
 - Input: pixels of the batch in float32.
 
+An upper bound on one device: frozen weights count in float32, although a run keeps those in the
+computing dtype that this holds exactly (`models.stages.building`), which shapes cannot tell.
+
 Not counted: temporary results within an operation, fragmentation, CUDA's own memory, libraries'
 workspaces. `HEADROOM` leaves room for them.
 """
