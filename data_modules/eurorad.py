@@ -13,8 +13,7 @@ Expected tree (this project's own input form; the structure of a dump is not kno
                       discussion, diagnosis, images: [{file, caption}]}; date is YYYY-MM-DD; texts
                       may be empty; caption may be absent
       <file>          path below the root, PNG or JPEG
-
-    permissions.csv   anywhere, given by the option `permissions`: case_id, granted_by, granted_on
+      permissions.csv if the option `permissions` names it: case_id, granted_by, granted_on
                       (YYYY-MM-DD) [, note]; a case of it is taken whatever its date, and every such
                       use is logged and stands in the record's licence
 
@@ -36,6 +35,7 @@ from data_modules.cells import image_of_cell
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.paths import inside
 from semihvision.core.record import ImageRef, Licence, Record, Text
 from semihvision.core.tables import csv_rows, jsonl_rows, required_file
 
@@ -84,13 +84,14 @@ def read(root: Path, refused: RefusalLog, *, permissions: str = "") -> Iterator[
     Args:
         root: Folder with `cases.jsonl`.
         refused: Gets cases and images that cannot be used, with the reason.
-        permissions: CSV file of the authors' permissions for older cases; empty for none.
+        permissions: Path below the root of a CSV file with the authors' permissions for older
+            cases; empty for none.
 
     Raises:
         InputError: There is no `cases.jsonl`, or no usable list of that name.
     """
     table = required_file(root, "cases.jsonl")
-    granted = _permissions(Path(permissions), refused) if permissions else {}
+    granted = _permissions(inside(root, permissions), refused) if permissions else {}
     seen: set[str] = set()
     for line, row in jsonl_rows(table, refused):
         case_id = str(row.get("case_id", "")).strip()

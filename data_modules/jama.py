@@ -16,11 +16,13 @@ Expected tree, one of the first three files::
                                    they are at hand, id and images (paths below <root>)
       jama_raw.csv | jama_raw.json link, question, opa, opb, opc, opd, diagnosis, answer_idx,
                                    answer, explanation, field
-      jama_links.json              id, link, answer_idx, answer; not read
+      jama_links.json              id, link, answer_idx, answer; not read: it holds no case
 
 Split policy: a benchmark, used for testing only; one case is one group.
-Known (owners' documentation): the two field lists above. Not known: number of cases, dates and
-    split of the SemiHVision paper; whether `answer_idx` is always a letter.
+Known (owners' documentation): the two field lists above. The scrape form has no images: its cases
+    are text-only, which `prepare` and `evaluate` count apart. No export writes a text of this
+    source. Not known: number of cases, dates and split of the SemiHVision paper; whether
+    `answer_idx` is always a letter.
 """
 
 import re
@@ -30,10 +32,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from data_modules.cells import image_of_cell
 from data_modules.reading import OWNER, licence_of
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
-from semihvision.core.images import probe_image
 from semihvision.core.record import (
     QA,
     ImageRef,
@@ -62,6 +64,7 @@ CARD = Card(
     api_clause="The site agreement does not let readers republish the text or pass it on.",
     redistribution="no",
     commercial_use="no",
+    exports_text=False,
     notes=(
         "That a hosted model counts as passing on is our reading of the site agreement. Images "
         "are not part of the owners' list. Number of cases, dates and split: not known."
@@ -73,6 +76,7 @@ OPTION_FIELDS = ("opa", "opb", "opc", "opd")
 _LETTER = re.compile(r"^\(?[A-D][.):]\s*")
 """A letter that repeats an option's place: "A. Sarcoidosis", "(A) ..."; not "A large mass"."""
 _ID = re.compile(r"[\w.:-]{1,64}")
+_LINKS = "jama_links.json"
 _FILES = ("jama.jsonl", "jama_raw.json", "jama_raw.csv")
 
 
@@ -92,8 +96,10 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
     """
     found = [name for name in _FILES if (root / name).is_file()]
     if len(found) != 1:
+        links = (root / _LINKS).is_file() and not found
+        hint = f"; {_LINKS} names cases but holds none: retrieve them yourself" if links else ""
         raise InputError(
-            f"{root}: expected one of {', '.join(_FILES)}, found {', '.join(found) or 'none'}"
+            f"{root}: expected one of {', '.join(_FILES)}, found {', '.join(found) or 'none'}{hint}"
         )
     seen: set[str] = set()
     for place, row in _rows(root / found[0], refused):
@@ -194,7 +200,7 @@ def _images(root: Path, row: dict[str, Any]) -> Iterator[ImageRef]:
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise InputError("images: expected a list of paths", kind="invalid_row")
     for number, path in enumerate(paths):
-        yield probe_image(root, path, image_id=f"image{number}")
+        yield image_of_cell(root, path, image_id=f"image{number}")
 
 
 def _options(row: dict[str, Any]) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ CARD = Card(
     api_clause="The site agreement does not give its texts and images to third parties.",
     redistribution="no",
     commercial_use="no",
+    exports_text=False,
     notes="The clause on hosted models is our reading of a site agreement that was not quoted.",
 )
 

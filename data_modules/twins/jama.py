@@ -7,7 +7,7 @@ from typing import Any
 
 from data_modules.jama import LETTERS, OPTION_FIELDS
 from data_modules.phantoms import Factors, draw
-from semihvision.core.files import open_atomically
+from data_modules.twins.planting import write_lines
 
 
 def write_twin(root: Path, *, cases: int, seed: int) -> None:
@@ -21,12 +21,15 @@ def write_twin(root: Path, *, cases: int, seed: int) -> None:
         cases: How many.
         seed: Seed of drawings and option orders.
     """
+    write_lines(root / "jama.jsonl", demo_rows(root, cases, seed))
+
+
+def demo_rows(root: Path, cases: int, seed: int) -> list[dict[str, Any]]:
+    """Draws the images and returns the cases."""
     lines = (files("data_modules") / "jama_demo.jsonl").read_text(encoding="utf-8").splitlines()
+    demos = [json.loads(line) for line in lines]
     (root / "images").mkdir(parents=True, exist_ok=True)
-    with open_atomically(root / "jama.jsonl") as stream:
-        for number in range(cases):
-            demo = json.loads(lines[number % len(lines)])
-            stream.write(json.dumps(_demo_row(root, demo, number, seed)) + "\n")
+    return [_demo_row(root, demos[n % len(demos)], n, seed) for n in range(cases)]
 
 
 def _demo_row(root: Path, demo: dict[str, Any], number: int, seed: int) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def test_a_permission_overrides_the_date_of_its_case_and_is_logged(
         "9,B. Author,2024-05-07,\n8,,2024-05-07,\n8,C. Author,7.5.2024,\n"
     )
 
-    records, refused = read(tmp_path, permissions=str(listed))
+    records, refused = read(tmp_path, permissions=listed.name)
 
     assert [(record.record_id, record.licence.name) for record in records] == [
         ("eurorad/17000", "author's permission of 2024-05-06"),
@@ -135,7 +135,7 @@ def test_a_permission_overrides_the_date_of_its_case_and_is_logged(
 
 def test_an_absent_list_of_permissions_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such list of permissions"):
-        read(write(tmp_path, CASE), permissions=str(tmp_path / "absent.csv"))
+        read(write(tmp_path, CASE), permissions="absent.csv")
 
 
 def test_a_bad_image_or_line_is_refused_alone(tmp_path: Path) -> None:

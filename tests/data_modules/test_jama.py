@@ -157,6 +157,25 @@ def test_none_or_several_case_files_are_an_error(tmp_path):
         read(tmp_path)
 
 
+def test_the_list_of_links_is_no_substitute_for_cases(tmp_path):
+    (tmp_path / "jama_links.json").write_text("[]")
+    with pytest.raises(InputError, match=r"jama_links\.json names cases but holds none"):
+        read(tmp_path)
+
+
+def test_a_scrape_of_another_delimiter_or_encoding(tmp_path):
+    (tmp_path / "jama_raw.csv").write_text(";".join(CASE) + "\n")
+    with pytest.raises(InputError, match="no column link, question"):
+        read(tmp_path)
+    with (tmp_path / "jama_raw.csv").open("w", newline="", encoding="latin-1") as stream:
+        writer = csv.DictWriter(stream, CASE)
+        writer.writeheader()
+        writer.writerows([{**CASE, "question": "Caf\u00e9?"}, {**CASE, "link": "x/2"}])
+    records, refused = read(tmp_path)
+    assert [record.record_id for record in records] == ["jama/2"]
+    assert [(item.item, item.kind) for item in refused.items] == [("line 2", "encoding")]
+
+
 def test_twin_is_read_whole_and_says_the_truth_about_its_drawings(tmp_path):
     jama.write_twin(tmp_path, cases=16, seed=3)
     records, refused = read(tmp_path)

@@ -21,7 +21,7 @@ from semihvision.annotation.template import TemplateProducer
 from semihvision.cli.endpoint import add_endpoint_arguments, make_client
 from semihvision.cli.output import print_json, print_table, progress, stderr
 from semihvision.cli.parsing import config_parser, dispatch, parser, plain, source_roots
-from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS
+from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, RefusalLog
 from semihvision.core.hashing import hash_path
 
 MAX_TOKENS = 2000
@@ -217,10 +217,16 @@ def _export(argv: list[str]) -> int:
     made.add_argument("--out", required=True, type=str, help="LLaVA JSONL to write")
     made.add_argument("--json", action="store_true", help="one JSON document")
     arguments = made.parse_args(argv)
-    exported = export_generated(Path(arguments.records), Path(arguments.out))
+    refused = RefusalLog()
+    exported = export_generated(Path(arguments.records), Path(arguments.out), refused)
+    path = Path(arguments.out).with_suffix(".refused.jsonl")
+    refused.write(path)
     document = {"out": arguments.out, **exported._asdict()}
     if arguments.json:
         print_json(document)
     else:
         print_table("LLaVA JSONL", ("what", "value"), document.items())
+    if refused.items:
+        stderr.print(f"{len(refused.items)} records were withheld; reasons in {path}", markup=False)
+        return EXIT_REFUSED_ITEMS
     return EXIT_DONE

@@ -9,9 +9,9 @@ from semihvision.cli.output import print_json, print_table, stderr
 from semihvision.cli.parsing import dispatch, parser
 from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.counts import RecordCounts, has
-from semihvision.core.errors import EXIT_DONE
+from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, RefusalLog
 from semihvision.core.files import open_atomically
-from semihvision.core.lineage import sources_of
+from semihvision.core.lineage import sources_of, withheld_by
 from semihvision.core.llava import export_lines
 from semihvision.core.parquet import count_records, read_records
 from semihvision.core.record import Record
@@ -81,14 +81,19 @@ def export(argv: list[str]) -> int:
     arguments = made.parse_args(argv)
     records = lines = without = 0
     sources: set[str] = set()
+    refused = RefusalLog()
     with open_atomically(arguments.out) as stream:
         for record in read_records(arguments.file):
+            records += 1
+            withheld = withheld_by(record)
+            if withheld:
+                refused.add(record.record_id, reason=withheld, kind="withheld")
+                continue
             before = lines
             for line in export_lines([record]):
                 stream.write(line + "\n")
                 lines += 1
             sources.update(sources_of(record))
-            records += 1
             without += lines == before
     kept = sorted(name for name in sources if not _may_be_passed_on(name))
     document = {
@@ -96,6 +101,7 @@ def export(argv: list[str]) -> int:
         "records": records,
         "lines": lines,
         "records_without_samples": without,
+        "records_withheld": len(refused.items),
         "not_to_be_passed_on": kept,
     }
     if arguments.json:
@@ -104,7 +110,17 @@ def export(argv: list[str]) -> int:
         shown = {**document, "not_to_be_passed_on": ", ".join(kept) or "-"}
         rows = [(name.replace("_", " "), value) for name, value in shown.items()]
         print_table("LLaVA/Cambrian JSONL", ("what", "value"), rows)
-    return EXIT_DONE
+    return _withheld(refused, arguments.out)
+
+
+def _withheld(refused: RefusalLog, out: Path) -> int:
+    """Writes down which records an export left out, and returns the exit code."""
+    path = out.with_suffix(".refused.jsonl")
+    refused.write(path)
+    if not refused.items:
+        return EXIT_DONE
+    stderr.print(f"{len(refused.items)} records were withheld; reasons in {path}", markup=False)
+    return EXIT_REFUSED_ITEMS
 
 
 def _may_be_passed_on(source: str) -> bool:

@@ -58,6 +58,8 @@ class Card:
         api_clause: The clause the conditions come from, in our words.
         redistribution: Whether data or derivatives may be passed on.
         commercial_use: Whether they may be used commercially.
+        exports_text: False where no export writes its texts or what was made from them, not even
+            for the user's own use; they stay in the Records.
         share_alike: Whether derivatives inherit the licence.
         earliest_date: Items published before it are refused unless permitted one by one.
         notes: What is inferred or not known about these terms.
@@ -77,6 +79,7 @@ class Card:
     api_clause: str = ""
     redistribution: Flag
     commercial_use: Flag
+    exports_text: bool = True
     share_alike: bool = False
     earliest_date: date | None = None
     notes: str = ""

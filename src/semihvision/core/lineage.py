@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.record import QA, Conversation, Record, Retrieved, Text
 
 PUBLISHED_GUIDELINES = "open_guidelines"
@@ -29,6 +30,16 @@ def sources_of_retrieved(item: Retrieved) -> tuple[str, ...]:
     """The sources of one retrieved item; a case's reference always names its own."""
     own = (item.ref.partition("/")[0],) if item.kind == "case" else ()
     return tuple(dict.fromkeys((*own, *item.sources)))
+
+
+def withheld_by(record: Record) -> str:
+    """Why no export may write a record's texts; empty if none of its sources forbids it."""
+    names = [name for name in sources_of(record) if name in CARD_MODULES]
+    withheld = [name for name in names if not card(name).exports_text]
+    if not withheld:
+        return ""
+    clauses = " ".join(f"{name}: {card(name).api_clause}" for name in withheld)
+    return f"texts of {', '.join(withheld)} are written by no export. {clauses}"
 
 
 @dataclass
