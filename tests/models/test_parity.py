@@ -400,7 +400,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {
         {"rows": ROWS[:1], "sizes": SIZES[:1]},
         {},
     ),
-    "cut": ({"tokenizer_model_max_length": 18}, {"rows": ROWS[:2], "sizes": SIZES[:2]}, {}),
+    "cut": ({"tokenizer_model_max_length": 14}, {"rows": ROWS[:2], "sizes": SIZES[:2]}, {}),
     "masked ids in front": ({}, {"masked": 3}, {"greedy_ids of rows 0, 1": "right"}),
     "rows of text, connector only": (
         {"connector_only": True},
