@@ -33,6 +33,7 @@ from pathlib import Path
 
 from data_modules.reading import licence_of, valid_record
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.record import ImageRef, Label, Record, Region
@@ -52,6 +53,21 @@ CARD = Card(
     api_clause="CC BY 4.0 sets no rule for hosted models; de-identified patients' images.",
     redistribution="yes",
     commercial_use="yes",
+    components=(
+        Component(
+            name="table",
+            patterns=("DL_info.csv",),
+            unit="rows",
+            published=32_735,
+            origin="general knowledge",
+        ),
+        Component(
+            name="slices",
+            patterns=("Images_png/*/*.png",),
+            published=928_020,
+            origin="general knowledge",
+        ),
+    ),
     notes="The licence is the one in the SemiHVision authors' table.",
 )
 

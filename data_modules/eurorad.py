@@ -34,6 +34,7 @@ from typing import Any
 from data_modules.cells import image_of_cell
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.paths import inside
 from semihvision.core.record import ImageRef, Licence, Record, Text
@@ -60,6 +61,7 @@ CARD = Card(
     redistribution="yes",
     commercial_use="yes",
     earliest_date=FIRST_OPEN_DAY,
+    components=(Component(name="cases", patterns=("cases.jsonl",), unit="rows"),),
     notes=(
         "Cases before 6 July 2015 need their authors' permission. The version of CC BY is the one "
         "in the SemiHVision authors' table. The structure of a dump is not known."

@@ -35,6 +35,7 @@ from pydantic import ValidationError
 from data_modules.cells import image_of_cell
 from data_modules.reading import OWNER, licence_of
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.record import (
     QA,
@@ -65,6 +66,11 @@ CARD = Card(
     redistribution="no",
     commercial_use="no",
     exports_text=False,
+    components=(
+        Component(
+            name="cases", patterns=("jama.jsonl", "jama_raw.csv", "jama_raw.json"), unit="rows"
+        ),
+    ),
     notes=(
         "That a hosted model counts as passing on is our reading of the site agreement. Images "
         "are not part of the owners' list. Number of cases, dates and split: not known."

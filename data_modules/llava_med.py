@@ -37,6 +37,7 @@ from data_modules.cells import image_of_cell
 from data_modules.conversations import conversation_of, text_of
 from data_modules.reading import licence_of, valid_record
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.json_stream import object_rows
 from semihvision.core.paths import inside
@@ -56,6 +57,21 @@ CARD = Card(
     api_clause="CC BY-NC sets no rule for hosted models; figures keep their articles' licences.",
     redistribution="yes",
     commercial_use="no",
+    components=(
+        Component(
+            name="alignment",
+            patterns=("alignment/*.json", "llava_med_alignment_*.json"),
+            unit="rows",
+            is_required=False,
+        ),
+        Component(
+            name="instructions",
+            patterns=("instruct/*.json", "llava_med_instruct_*.json"),
+            unit="rows",
+            is_required=False,
+        ),
+        Component(name="figures", patterns=("images/*",)),
+    ),
     notes=(
         "Its conversations were written by GPT-4 from captions, so the provider's terms apply "
         "too. The licence of its 50-image chat benchmark now forbids distributing it."

@@ -39,6 +39,7 @@ from pathlib import Path
 from data_modules import lld_annotation, lld_cutouts
 from data_modules.volumes import MOST, Selection
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import RefusalLog
 from semihvision.core.record import Record
 
@@ -57,6 +58,34 @@ CARD = Card(
     api_clause="The data are lent under an agreement that you signed; it decides about others.",
     redistribution="no",
     commercial_use="no",
+    components=(
+        Component(name="annotation", patterns=("labels/Annotation.json",), is_required=False),
+        Component(
+            name="patients",
+            patterns=("images/*",),
+            unit="folders",
+            published=498,
+            origin="owners",
+            is_required=False,
+        ),
+        Component(
+            name="volumes",
+            patterns=("images/*/*/*.nii*",),
+            published=3_984,
+            origin="owners",
+            is_required=False,
+        ),
+        Component(
+            name="cut-out volumes",
+            patterns=("classification_dataset/images/*/*.nii*",),
+            is_required=False,
+        ),
+        Component(
+            name="labels and splits",
+            patterns=("classification_dataset/labels/*.txt",),
+            is_required=False,
+        ),
+    ),
     notes="The agreement's text was not read; the strict reading here is inferred.",
 )
 

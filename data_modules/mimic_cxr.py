@@ -31,6 +31,7 @@ from pathlib import Path
 from data_modules.mimic_reports import chosen_sections
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.paths import inside
@@ -55,6 +56,52 @@ CARD = Card(
     ),
     redistribution="no",
     commercial_use="conditional",
+    components=(
+        Component(
+            name="metadata",
+            patterns=("mimic-cxr-2.0.0-metadata.csv*",),
+            unit="rows",
+            published=377_110,
+            origin="general knowledge",
+        ),
+        Component(
+            name="split table",
+            patterns=("mimic-cxr-2.0.0-split.csv*",),
+            unit="rows",
+            published=377_110,
+            origin="general knowledge",
+            is_required=False,
+        ),
+        Component(
+            name="CheXpert labels",
+            patterns=("mimic-cxr-2.0.0-chexpert.csv*",),
+            unit="rows",
+            published=227_827,
+            origin="general knowledge",
+            is_required=False,
+        ),
+        Component(
+            name="NegBio labels",
+            patterns=("mimic-cxr-2.0.0-negbio.csv*",),
+            unit="rows",
+            published=227_827,
+            origin="general knowledge",
+            is_required=False,
+        ),
+        Component(
+            name="reports",
+            patterns=("files/p*/p*/s*.txt",),
+            published=227_835,
+            origin="general knowledge",
+            is_required=False,
+        ),
+        Component(
+            name="radiographs",
+            patterns=("files/p*/p*/s*/*.jpg",),
+            published=377_110,
+            origin="general knowledge",
+        ),
+    ),
     notes="What the licence says on commercial use was not read; derivatives count as the data.",
 )
 

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from data_modules.reading import OWNER, valid_record
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import RefusalLog
 from semihvision.core.record import Label, Licence, Record, Text
 from semihvision.core.tables import required_file
@@ -41,6 +42,7 @@ CARD = Card(
     api_clause="The publishers' terms differ; some allow personal use only.",
     redistribution="conditional",
     commercial_use="conditional",
+    components=(Component(name="guidelines", patterns=("open_guidelines.jsonl",), unit="rows"),),
     notes="Terms of the single publishers were not checked one by one (not known).",
 )
 

@@ -41,6 +41,7 @@ from PIL import Image
 from data_modules.cells import text_list
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.imaging.refusals import constant
@@ -63,6 +64,21 @@ CARD = Card(
     api_clause="The data are lent under an agreement that you signed; it decides about others.",
     redistribution="no",
     commercial_use="no",
+    components=(
+        Component(
+            name="table",
+            patterns=(
+                "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv",
+                "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv.gz",
+            ),
+            unit="rows",
+            published=160_868,
+            origin="general knowledge",
+        ),
+        Component(
+            name="radiographs", patterns=("*/*.png",), published=160_868, origin="general knowledge"
+        ),
+    ),
     notes=(
         "What the agreement says about passing data on, commercial use and hosted models was not "
         "read; the strict reading here is inferred from its being a research use agreement."

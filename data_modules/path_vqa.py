@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 
 from data_modules.reading import OWNER, licence_of
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.json_stream import object_rows
@@ -53,6 +54,36 @@ CARD = Card(
     api_clause="MIT sets no rule for hosted models; the figures stay with their publishers.",
     redistribution="conditional",
     commercial_use="conditional",
+    components=(
+        Component(
+            name="training images' questions",
+            patterns=("pvqa_train.json",),
+            unit="rows",
+            published=3_021,
+            origin="read in the files",
+        ),
+        Component(
+            name="validation images' questions",
+            patterns=("pvqa_val.json",),
+            unit="rows",
+            published=992,
+            origin="read in the files",
+        ),
+        Component(
+            name="test images' questions",
+            patterns=("pvqa_test.json",),
+            unit="rows",
+            published=991,
+            origin="read in the files",
+        ),
+        Component(
+            name="images",
+            patterns=("images/*/*.jpg",),
+            published=5_004,
+            origin="read in the files",
+            is_required=False,
+        ),
+    ),
     notes=(
         "MIT is the repository's licence. Figures and captions, which the questions were made "
         "from, stay with the publishers of the textbooks."

@@ -31,6 +31,7 @@ from typing import Any
 from data_modules.conversations import text_of
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.json_stream import object_rows
 from semihvision.core.record import (
@@ -56,6 +57,7 @@ CARD = Card(
     api_clause="OpenRAIL restricts uses, not recipients.",
     redistribution="conditional",
     commercial_use="conditional",
+    components=(Component(name="instructions", patterns=("release.json",), unit="rows"),),
     notes=(
         "Which OpenRAIL text applies is not known; the collected sets (MedQA, MedMCQA, PubMedQA, "
         "UMLS and others) have licences of their own."

@@ -34,6 +34,7 @@ from typing import NamedTuple
 from data_modules.cells import image_of_cell
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.paths import inside
 from semihvision.core.record import QA, Attribute, Provenance, Record, Text
@@ -54,6 +55,37 @@ CARD = Card(
     redistribution="yes",
     commercial_use="conditional",
     share_alike=True,
+    components=(
+        Component(
+            name="training questions", patterns=("train.csv",), unit="rows", is_required=False
+        ),
+        Component(name="test questions", patterns=("test.csv",), unit="rows", is_required=False),
+        Component(
+            name="checked test questions",
+            patterns=("test_clean.csv",),
+            unit="rows",
+            published=2_000,
+            origin="general knowledge",
+            is_required=False,
+        ),
+        Component(
+            name="training questions, 2nd",
+            patterns=("train_2.csv", "train2.csv"),
+            unit="rows",
+            published=152_603,
+            origin="general knowledge",
+            is_required=False,
+        ),
+        Component(
+            name="test questions, 2nd",
+            patterns=("test_2.csv", "test2.csv"),
+            unit="rows",
+            published=33_430,
+            origin="general knowledge",
+            is_required=False,
+        ),
+        Component(name="figures", patterns=("images/*", "figures/*", "images_2/*", "images2/*")),
+    ),
     notes=(
         "The version of CC BY-SA is not known. Figures come from PMC articles whose own licences "
         "differ. Its questions were written by a language model from the articles' captions."

@@ -32,6 +32,7 @@ from typing import Any
 from data_modules.cells import image_of_cell, literal, text_list
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.paths import inside
 from semihvision.core.record import Label, Record, Text
@@ -52,6 +53,10 @@ CARD = Card(
     api_clause="Access is granted by request and redistribution is forbidden.",
     redistribution="no",
     commercial_use="not stated",
+    components=(
+        Component(name="table", patterns=("quilt_1M_lookup.csv",), unit="rows"),
+        Component(name="frames", patterns=("quilt_1m/*.jpg", "images/*.jpg", "*.jpg")),
+    ),
     notes="The owners state no licence; that a hosted model needs their terms' leave is inferred.",
 )
 

@@ -35,6 +35,7 @@ from typing import Any
 
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.json_stream import object_rows
@@ -55,6 +56,36 @@ CARD = Card(
     api_clause="CC BY 4.0 sets no rule for hosted models.",
     redistribution="yes",
     commercial_use="yes",
+    components=(
+        Component(
+            name="training questions",
+            patterns=("train.json",),
+            unit="rows",
+            published=9_835,
+            origin="read in the files",
+        ),
+        Component(
+            name="validation questions",
+            patterns=("validate.json",),
+            unit="rows",
+            published=2_099,
+            origin="read in the files",
+        ),
+        Component(
+            name="test questions",
+            patterns=("test.json",),
+            unit="rows",
+            published=2_094,
+            origin="read in the files",
+        ),
+        Component(
+            name="images",
+            patterns=("imgs/xmlab*/source.jpg",),
+            published=642,
+            origin="general knowledge",
+            is_required=False,
+        ),
+    ),
     notes="The licence is general knowledge. The images come from three other open sets.",
 )
 

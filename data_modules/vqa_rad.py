@@ -27,6 +27,7 @@ from typing import Any
 
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.record import QA, Attribute, Record
@@ -45,6 +46,23 @@ CARD = Card(
     api_clause="CC0 sets no rule for hosted models.",
     redistribution="yes",
     commercial_use="yes",
+    components=(
+        Component(
+            name="training questions",
+            patterns=("trainset.json",),
+            unit="rows",
+            published=3_064,
+            origin="read in the files",
+        ),
+        Component(
+            name="test questions",
+            patterns=("testset.json",),
+            unit="rows",
+            published=451,
+            origin="read in the files",
+        ),
+        Component(name="images", patterns=("images/*",), published=315, origin="read in the files"),
+    ),
     notes="The images come from MedPix, whose own terms were not read.",
 )
 

@@ -39,6 +39,11 @@ def _details(one: Card) -> Iterator[tuple[str, str]]:
     for name, value in asdict(one).items():
         if name == "api_conditions":
             yield "to a hosted model", _hosted(one)
+        elif name == "components":
+            yield (
+                "on disk",
+                "; ".join(f"{part.name} ({part.patterns[0]})" for part in one.components),
+            )
         elif value not in (None, ""):
             shown = {True: "yes", False: "no"}.get(value, value)
             yield name.replace("_", " ").removeprefix("api "), str(shown)

@@ -9,6 +9,7 @@ from datetime import date
 from importlib import import_module
 from typing import Literal
 
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError
 
 Flag = Literal["yes", "no", "conditional", "not stated"]
@@ -62,6 +63,7 @@ class Card:
             for the user's own use; they stay in the Records.
         share_alike: Whether derivatives inherit the licence.
         earliest_date: Items published before it are refused unless permitted one by one.
+        components: What it consists of on disk, for `semihvision doctor`.
         notes: What is inferred or not known about these terms.
     """
 
@@ -82,6 +84,7 @@ class Card:
     exports_text: bool = True
     share_alike: bool = False
     earliest_date: date | None = None
+    components: tuple[Component, ...] = ()
     notes: str = ""
 
 
