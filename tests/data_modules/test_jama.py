@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from data_modules import jama
+from semihvision.core.counts import RecordCounts
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.record import Record
 
@@ -212,3 +213,12 @@ def test_demo_texts_name_what_is_drawn():
         assert f"{words[count]} {size}" in demo["question"]
         assert side in demo["question"]
         assert organ.removesuffix("s") in demo["question"] or organ == "brain"
+
+
+def test_text_only_cases_are_counted_apart(tmp_path):
+    jama.write_twin(tmp_path, cases=16, seed=3)
+    counts = RecordCounts()
+    for record in read(tmp_path)[0]:
+        counts.add(record)
+    document = counts.document()
+    assert (document["records"], document["records_without_images"]) == (16, 2)

@@ -123,8 +123,8 @@ def _end(done: Prepared) -> int:
 
 
 def _rows(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name in ("records", "groups", "images", "regions"):
-        yield name, f"{document[name]:,}"
+    for name in ("records", "records_without_images", "groups", "images", "regions"):
+        yield name.replace("_", " "), f"{document[name]:,}"
     yield "questions", f"{document['questions']['total']:,}"
     for split, kinds in document["questions"]["by_split"].items():
         for kind, number in kinds.items():

@@ -19,6 +19,7 @@ class RecordCounts:
     """
 
     records: int = 0
+    records_without_images: int = 0
     images: int = 0
     regions: int = 0
     by: dict[str, Counter[str]] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class RecordCounts:
     def add(self, record: Record) -> None:
         """Counts one record."""
         self.records += 1
+        self.records_without_images += not record.images
         self.images += len(record.images)
         self.regions += len(record.regions)
         group = f"{record.source}/{record.group_id}"
@@ -61,6 +63,7 @@ class RecordCounts:
             questions.setdefault(split, {})[kind] = number
         return {
             "records": self.records,
+            "records_without_images": self.records_without_images,
             "groups": len(self.groups),
             "images": self.images,
             "regions": self.regions,
