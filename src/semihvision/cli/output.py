@@ -21,12 +21,13 @@ def print_json(document: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table on standard output; numbers come already formatted."""
+    """Prints a table on standard output; numbers come already formatted, `Text` with its colour."""
     table = Table(title=Text(title), title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))  # brackets in data are no markup
+        # Brackets in data are no markup.
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     console = Console()
     console.print(table)
 
