@@ -63,30 +63,35 @@ def csv_rows(
     refused: RefusalLog,
     *,
     spellings: Mapping[str, str] | None = None,
+    delimiter: str = ",",
+    encoding: str = "utf-8-sig",
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and cells of every row of a CSV file, plain or gzip-compressed.
 
-    A row with more or fewer cells than the header is refused, and so is one that is not UTF-8.
+    A row with more or fewer cells than the header is refused, and so is one of another encoding.
 
     Args:
-        path: The file; UTF-8, with or without a byte order mark.
+        path: The file.
         columns: Columns that must be there; others may be.
         refused: Where bad rows go.
         spellings: Other names that columns have in some releases -> the names above.
+        delimiter: One character between cells.
+        encoding: Python's name of the encoding; the default takes a byte order mark or none.
 
     Raises:
         InputError: A column is missing or there twice, or the file is no readable table.
     """
-    with _open_text(path) as stream:
-        table = csv.reader(stream, strict=True)
+    asked = "UTF-8" if encoding == "utf-8-sig" else encoding
+    with _open_text(path, encoding) as stream:
+        table = csv.reader(stream, delimiter=delimiter, strict=True)
         try:
             header = [(spellings or {}).get(name, name) for name in next(table, [])]
             missing = [name for name in columns if name not in header]
             if missing:
                 raise InputError(
                     f"{path}: no column {', '.join(missing)}; found a first line of "
-                    f"{len(header)} cells, expected a header with these columns in UTF-8, "
-                    "separated by commas"
+                    f"{len(header)} cells, expected a header with these columns in {asked}, "
+                    f"separated by {'commas' if delimiter == ',' else repr(delimiter)}"
                 )
             repeated = [name for name in columns if header.count(name) > 1]
             if repeated:
@@ -97,7 +102,7 @@ def csv_rows(
                     reason = f"{len(cells)} cells, expected {len(header)}"
                     refused.add(item, reason=reason, kind="broken_row", file=path.name)
                 elif not _is_text(cells):
-                    reason = "not UTF-8; save the table as UTF-8"
+                    reason = f"not {asked}; save the table as {asked}"
                     refused.add(item, reason=reason, kind="encoding", file=path.name)
                 elif cells:
                     yield table.line_num, dict(zip(header, cells, strict=True))
@@ -106,11 +111,11 @@ def csv_rows(
             raise InputError(f"{path}, line {table.line_num}: unreadable table ({kind})") from None
 
 
-def _open_text(path: Path) -> TextIO:
-    """Bytes that are not UTF-8 become surrogates, so that they cost their row and no more."""
+def _open_text(path: Path, encoding: str) -> TextIO:
+    """Bytes of another encoding become surrogates, so that they cost their row and no more."""
     if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
-    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+        return gzip.open(path, "rt", encoding=encoding, errors="surrogateescape", newline="")
+    return path.open(encoding=encoding, errors="surrogateescape", newline="")
 
 
 def _is_text(cells: list[str]) -> bool:
