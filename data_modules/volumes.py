@@ -6,8 +6,9 @@ A volume gives several images, one a slice. Which ones is the same question for 
   `slices: largest`, the one slice on which the marked area is largest (the middle one of several);
 - where nothing is marked, `most` evenly spaced slices of the whole volume (or its middle one).
 
-Slices lie along the volume's last stored axis, in which scanners store them, and are numbered as
-`semihvision.core.imaging.nifti` numbers them, whatever the file's orientation.
+Unless the owner says how slices lie, they lie along the volume's last stored axis, along which
+scanners store them. They are numbered as `semihvision.core.imaging.nifti` numbers them, however the
+file is stored.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -123,6 +124,7 @@ def images_of(
     item: str,
     file: str,
     refused: RefusalLog,
+    axis: str = "",
     **known: Any,
 ) -> Iterator[ImageRef]:
     """The chosen slices of a volume; a slice of one value everywhere is refused by itself.
@@ -134,12 +136,13 @@ def images_of(
         item: What the volume is called in refused items.
         file: File that names it.
         refused: Gets the constant slices.
+        axis: Kind of the slices; empty for that of `slice_axis`.
         **known: Further fields of `ImageRef`; `image_id` is their common beginning.
 
     Raises:
         InputError: The volume cannot be read.
     """
-    axis = slice_axis(header_of(root, path))
+    axis = axis or slice_axis(header_of(root, path))
     name = known.pop("image_id")
     for index in indices:
         image_id = f"{name}, slice {index}"
