@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from evaluation.predictions import (
         Prediction,
         PredictionFile,
-        check_ids,
+        match_ids,
         read_predictions,
         write_predictions,
     )
@@ -32,12 +32,12 @@ __all__ = [
     "PredictionFile",
     "Reference",
     "VQAScores",
-    "check_ids",
     "clustered_bootstrap_interval",
     "find_convention",
     "load_references",
     "majority_answers",
     "majority_answers_by_type",
+    "match_ids",
     "normalise_vqa_v2",
     "question_only_answers",
     "read_predictions",
@@ -54,7 +54,7 @@ _MODULES = {
     "predictions": (
         "Prediction",
         "PredictionFile",
-        "check_ids",
+        "match_ids",
         "read_predictions",
         "write_predictions",
     ),

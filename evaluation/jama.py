@@ -7,7 +7,6 @@ Source: paper.md section 3. That accuracy counts a case without an answer, and o
 names no option, as wrong is our choice (as for the VQA benchmarks).
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from data_modules import jama
 from data_modules.examples import examples_of
+from evaluation.options import LETTERS, chosen_option, words_of
 from evaluation.prompts import load_prompt
 from evaluation.questions import Question, question_of
 from semihvision.core.batch import Turn
@@ -22,17 +22,6 @@ from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.parquet import read_records
 from semihvision.core.record import Record, question_text
 
-LETTERS = "ABCDEFGHIJ"
-
-_LEADING = re.compile(r"\W*([A-J])(?:[.):,;\]]|\*\*|\s*\n|\s*$)")
-"""A letter in front: "B", "B.", "(B) ...", "**B**"; not "A 58-year-old man"."""
-_STATED = re.compile(
-    r"\b(?i:(?:answer|choice|option)\s*(?:is|would be|:|=)|choose|select)\s+"
-    r"(?i:option\s+)?[(*]*(?:([B-HJ])\b|([AI])(?=[.):,;*\]]|\s*$|\s(?:or|and|because|since)\b))",
-    re.MULTILINE,
-)
-""" "The answer is B", "Answer: (B)", "I choose option B". A and I are words, too ("the answer is A
-large mass"), so they need a mark, the line's end or a conjunction behind."""
 _STOP_WORDS_TEXT = """
 a an and are as at be been but by for from had has have if in is it its no not of on or such than
 that the their then there these they this to was were which while with would
@@ -122,32 +111,6 @@ def _case_id(record: Record) -> str:
     return record.record_id.removeprefix(f"{record.source}/")
 
 
-def chosen_option(answer: str, options: Sequence[str]) -> int | None:
-    """The option that an answer chooses, by rule.
-
-    In this order: a letter in front ("B. ...", "(B)", "B" alone), as the question asks for; the
-    letters after "the answer is" and the like, if they are all the same; the only option whose text
-    stands in the answer. No rule applies, or the last finds several: no choice, never a guess.
-
-    Args:
-        answer: The model's whole answer.
-        options: Texts of the options.
-
-    Returns:
-        Place in `options`; None where the answer names none or several.
-    """
-    letters = LETTERS[: len(options)]
-    leading = _LEADING.match(answer)
-    if leading and leading.group(1) in letters:
-        return letters.index(leading.group(1))
-    stated = {one or other for one, other in _STATED.findall(answer)} & set(letters)
-    if len(stated) == 1:
-        return letters.index(stated.pop())
-    words = _words(answer)
-    named = [place for place, option in enumerate(options) if _contains(words, _words(option))]
-    return named[0] if len(named) == 1 else None
-
-
 def lexical_score(answer: str, discussion: str) -> float:
     """Word overlap of an answer with a discussion: F1 over counted content words, in percent.
 
@@ -158,8 +121,8 @@ def lexical_score(answer: str, discussion: str) -> float:
         answer: The model's whole answer.
         discussion: The owner's discussion.
     """
-    given = Counter(word for word in _words(answer) if word not in _STOP_WORDS)
-    wanted = Counter(word for word in _words(discussion) if word not in _STOP_WORDS)
+    given = Counter(word for word in words_of(answer) if word not in _STOP_WORDS)
+    wanted = Counter(word for word in words_of(discussion) if word not in _STOP_WORDS)
     shared = (given & wanted).total()
     return 100 * 2 * shared / (given.total() + wanted.total()) if shared else 0.0
 
@@ -202,11 +165,3 @@ def score_jama(cases: Sequence[JamaCase], answers: Mapping[str, str | None]) -> 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.casefold())
-
-
-def _contains(words: Sequence[str], part: Sequence[str]) -> bool:
-    return f" {' '.join(part)} " in f" {' '.join(words)} "

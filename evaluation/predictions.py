@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,16 +70,21 @@ def write_predictions(path: Path, predictions: Iterable[Prediction], *, made_by:
 def read_predictions(path: Path) -> PredictionFile:
     """Reads a JSON list or JSON lines of ``{"id" or "qid": ..., "answer": ...}``.
 
+    Also as published: MMMU's rows, whose ``response`` is the answer (``answer`` is the gold there),
+    its object of id -> answer, and MediConfusion's object of pair -> answers to two images, which
+    get the ids ``<pair>/im1`` and ``<pair>/im2``.
+
     Ids and answers may be text or integers; further fields are ignored. A broken line or a row
     without an id is refused. A row whose answer is null, absent or no text is refused too, and its
-    question is missing. An empty answer is an answer.
+    question is missing. So is an id that occurs twice: which answer is meant cannot be known. An
+    empty answer is an answer.
 
     Raises:
-        InputError: The file is unreadable or holds no row with an id, or an id occurs twice.
+        InputError: The file is unreadable or holds no row with an id.
     """
     refused = RefusalLog()
     answers: dict[str, str | None] = {}
-    repeated: list[str] = []
+    repeated: set[str] = set()
     for place, row in _rows(path, refused):
         try:
             prediction_id = _id(row)
@@ -87,14 +92,16 @@ def read_predictions(path: Path) -> PredictionFile:
             refused.add(place, reason=str(error), kind="no_id", file=str(path))
             continue
         if prediction_id in answers:
-            repeated.append(prediction_id)
+            answers[prediction_id] = None
+            if prediction_id not in repeated:
+                reason = "more than one prediction; its question counts as missing: keep one"
+                refused.add(prediction_id, reason=reason, kind="repeated_id", file=str(path))
+            repeated.add(prediction_id)
             continue
         answers[prediction_id] = answer = _answer(row)
         if answer is None:
             reason = "answer is null, absent or no text; its question counts as missing"
             refused.add(prediction_id, reason=reason, kind="no_answer", file=str(path))
-    if repeated:
-        raise InputError(f"{path}: more than one prediction for {_named(repeated)}; keep one each")
     if not answers:
         raise InputError(
             f'{path}: no usable prediction; expected rows {{"id" or "qid": ..., "answer": ...}}, '
@@ -103,19 +110,25 @@ def read_predictions(path: Path) -> PredictionFile:
     return PredictionFile(path=path, answers=answers, refused=refused)
 
 
-def check_ids(predictions: PredictionFile, references: Sequence[Reference]) -> None:
-    """Refuses predictions for questions that the references do not hold.
+def match_ids(predictions: PredictionFile, references: Sequence[Reference]) -> PredictionFile:
+    """The predictions for questions that the references hold; each other one is refused.
 
     Raises:
-        InputError: Names file, number and the first ten unknown ids.
+        InputError: Not one prediction is for a known question; names the file and the first ten.
     """
     known = {reference.id for reference in references}
     unknown = [name for name in predictions.answers if name not in known]
-    if unknown:
+    if len(unknown) == len(predictions.answers):
         raise InputError(
             f"{predictions.path}: {len(unknown)} of {len(predictions.answers)} predictions are for "
             f"unknown ids: {_named(unknown)}. Are these the references they were made for?"
         )
+    refused = RefusalLog(list(predictions.refused.items))
+    for name in unknown:
+        reason = "a prediction for a question that the references do not hold"
+        refused.add(name, reason=reason, kind="unknown_id", file=str(predictions.path))
+    answers = {name: answer for name, answer in predictions.answers.items() if name in known}
+    return replace(predictions, answers=answers, refused=refused)
 
 
 def _rows(path: Path, refused: RefusalLog) -> Iterator[tuple[str, Any]]:
@@ -127,6 +140,10 @@ def _rows(path: Path, refused: RefusalLog) -> Iterator[tuple[str, Any]]:
         except ValueError as error:
             raise InputError(f"{path}: not JSON: {error}") from None
         yield from ((f"row {number}", row) for number, row in enumerate(rows, start=1))
+        return
+    document = _object(text)
+    if document is not None:
+        yield from _published_rows(document)
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -140,6 +157,33 @@ def _rows(path: Path, refused: RefusalLog) -> Iterator[tuple[str, Any]]:
             yield f"line {number}", row
 
 
+def _object(text: str) -> dict[str, Any] | None:
+    """The object a text is, if it is one of the published forms and no row."""
+    try:
+        document = parse_json(text)
+    except ValueError:
+        return None
+    if not isinstance(document, dict) or {"id", "qid"} & document.keys():
+        return None
+    published = any(_text(value) is not None or _has_both(value) for value in document.values())
+    return document if published else None
+
+
+def _has_both(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("answer"), dict)
+
+
+def _published_rows(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in document.items():
+        if _has_both(value):
+            for image in ("im1", "im2"):
+                said = value["answer"].get(image)
+                answer = said.get("full_answer") if isinstance(said, dict) else None
+                yield name, {"id": f"{name}/{image}", "answer": answer}
+        else:
+            yield name, {"id": name, "answer": value}
+
+
 def _id(row: Any) -> str:
     if not isinstance(row, dict):
         raise ValueError("expected an object with id (or qid) and answer")
@@ -150,7 +194,7 @@ def _id(row: Any) -> str:
 
 
 def _answer(row: dict[str, Any]) -> str | None:
-    return _text(row.get("answer"))
+    return _text(row["response"] if "response" in row else row.get("answer"))
 
 
 def _text(value: Any) -> str | None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from PIL.Image import Image
 
+from data_modules.examples import examples_of
 from semihvision.core.batch import Example, Turn
 from semihvision.core.hashing import hash_value
 from semihvision.core.images import read_image
-from semihvision.core.record import ImageRef
+from semihvision.core.record import ImageRef, Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,12 @@ def question_of(example: Example, root: Path, *, question_id: str = "") -> Quest
         turns=tuple(turns),
         pictures=tuple(picture_of(image, root) for image in example.images),
     )
+
+
+def questions_of_records(records: Iterable[Record], root: Path) -> list[Question]:
+    """All test questions of records, in their order; the id is the question's own."""
+    examples = examples_of(records, uses=["qa"])
+    return [question_of(example, root) for example in examples if example.split == "test"]
 
 
 def hash_questions(questions: Iterable[Question]) -> str:

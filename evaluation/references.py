@@ -17,7 +17,12 @@ class Reference:
         answer_type: The owner's split into CLOSED and OPEN. It is not the same as yes/no and other.
         question_type: The owner's class of the question, as written; may be empty.
         image: The owner's name of the image; empty for a question without one.
-        group: What intervals are clustered on: image, patient or article.
+        group: What intervals are clustered on: image, pair, patient or article.
+        options: Texts of the options in the order of their letters; empty for a question without
+            options. A text is empty where the owner's file gives letters only.
+        letter: Letter of the right option; empty for a question without options.
+        alternatives: Further gold answers that count as well.
+        subsets: What it is scored apart with: language, subject, data set, kind of question.
     """
 
     id: str
@@ -27,3 +32,7 @@ class Reference:
     question_type: str
     image: str
     group: str
+    options: tuple[str, ...] = ()
+    letter: str = ""
+    alternatives: tuple[str, ...] = ()
+    subsets: tuple[str, ...] = ()

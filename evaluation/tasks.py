@@ -1,9 +1,9 @@
 """What `evaluate` asks and how the answers are scored: one `Task` per benchmark.
 
-A new benchmark is one function that reads its folder and one entry in `TASKS`.
+A new benchmark is one file in `evaluation.benchmarks`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,13 @@ from typing import Any, NamedTuple
 
 from data_modules import jama, vqa_rad
 from data_modules.examples import SPLITS, examples_of
-from evaluation.benchmarks import load_references
+from evaluation.benchmarks import (
+    BENCHMARK_MODULES,
+    benchmark_module,
+    conventions_of,
+    load_references,
+)
+from evaluation.conventions import CONVENTIONS, ScoringRule
 from evaluation.jama import cases_of, questions_of, score_jama
 from evaluation.questions import Question, hash_questions, question_of
 from evaluation.references import Reference
@@ -147,6 +153,26 @@ def jama_task(root: Path) -> Task:
     )
 
 
+def benchmark_task(root: Path, *, name: str) -> Task:
+    """A task of a benchmark whose module has `questions` and `load`."""
+    module, refused = benchmark_module(name), RefusalLog()
+    questions = module.questions(root, refused)
+    if not questions:
+        raise InputError(f"{root}: no usable question; refused: {refused.counts() or 'nothing'}")
+    # What cannot be read as a question was refused above; here only the gold answers are wanted.
+    references = load_references(name, root, RefusalLog())
+    gold = {reference.id: reference.answer for reference in references}
+    return Task(
+        name=name,
+        source=name,
+        questions=tuple(questions),
+        gold=gold,
+        data_hash=hash_value([hash_questions(questions), gold]),
+        score=partial(_score_vqa, references, conventions=conventions_of(name)),
+        refused=refused,
+    )
+
+
 def _vqa_rad_task(root: Path) -> Task:
     """The owners' test questions; what is wrong in the training table is no matter here."""
     refused = RefusalLog()
@@ -159,7 +185,11 @@ def _vqa_rad_task(root: Path) -> Task:
     )
 
 
-TASKS: Mapping[str, Callable[[Path], Task]] = {"vqa_rad": _vqa_rad_task, "jama": jama_task}
+TASKS: Mapping[str, Callable[[Path], Task]] = {
+    **{name: partial(benchmark_task, name=name) for name in BENCHMARK_MODULES},
+    "vqa_rad": _vqa_rad_task,
+    "jama": jama_task,
+}
 """Benchmark name -> function that reads its folder."""
 
 
@@ -176,12 +206,21 @@ def _reference(record: Record, question: QA) -> Reference:
     )
 
 
-def _score_vqa(references: Sequence[Reference], answers: Answers) -> Scored:
-    details = score_answers(references, answers)
-    metrics = {
-        f"{convention}/{metric}": scores[metric]
-        for convention, scores in details["conventions"].items()
-        for metric in scores["ci95"]
-        if scores[metric] is not None
-    }
+def _score_vqa(
+    references: Sequence[Reference],
+    answers: Answers,
+    *,
+    conventions: Mapping[str, ScoringRule] = CONVENTIONS,
+) -> Scored:
+    details = score_answers(references, answers, conventions=conventions)
+    metrics = dict(_flat(details["conventions"]))
+    for subset, scores in details["subsets"].items():
+        metrics |= {f"{name}/{subset}": value for name, value in _flat(scores["conventions"])}
     return Scored({**metrics, "n": details["n"], "missing": details["missing"]}, details)
+
+
+def _flat(conventions: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
+    for convention, scores in conventions.items():
+        for metric in (*scores["n_scored"], "unparsable"):
+            if scores.get(metric) is not None:
+                yield f"{convention}/{metric}", scores[metric]

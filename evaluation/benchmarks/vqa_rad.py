@@ -11,21 +11,25 @@ images", Scientific Data 5 (2018).
 from pathlib import Path
 from typing import Any, cast
 
+from evaluation.conventions import CONVENTIONS
 from evaluation.references import AnswerType, Reference
-from semihvision.core.errors import InputError
+from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.json_files import read_json
+
+__all__ = ["CONVENTIONS", "load"]
 
 _MAX_NAMED = 10
 
 
-def load(path: Path) -> list[Reference]:
-    """Reads ``testset.json`` or ``trainset.json``.
+def load(path: Path, refused: RefusalLog) -> list[Reference]:
+    """Reads ``testset.json`` or ``trainset.json``; of a folder ``testset.json``.
 
     Cleaning: "CLOSED " (two training rows) loses its blank, integer answers (ten training rows)
     become text. Nothing else is changed; question types stay as misspelt as they are.
 
     Args:
-        path: One of the owners' two files.
+        path: One of the owners' two files, or their folder.
+        refused: Not used: every question of this benchmark must count.
 
     Returns:
         One reference per row, in the file's order.
@@ -34,6 +38,7 @@ def load(path: Path) -> list[Reference]:
         InputError: The file is not a list of rows, or rows are malformed or share an id; the first
             ten are named by number (from 1), never by content.
     """
+    path = path / "testset.json" if path.is_dir() else path
     rows = read_json(path)
     if not isinstance(rows, list) or not rows:
         raise InputError(f"{path}: expected a JSON list of questions, as in VQA-RAD's testset.json")

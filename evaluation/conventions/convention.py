@@ -1,16 +1,65 @@
 """What a scoring convention is: which questions are closed, and how each half is scored."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 from evaluation.references import Reference
 
-Scorer = Callable[[str, str], float]
-"""(prediction, gold) -> score from 0 to 1. Both are raw texts; the scorer normalises them."""
+Answers = Mapping[str, str | None]
+"""Answer by question id; None where it is missing."""
+
+Scorer = Callable[[str, str], float | None]
+"""(prediction, gold) -> score from 0 to 1, or None where the question is left out of the mean. Both
+are raw texts; the scorer normalises them."""
 
 Split = Literal["answer_type", "yes_no_gold"]
 """Closed is what the owner calls CLOSED, or what has the gold answer yes or no."""
+
+
+@dataclass
+class Scores:
+    """Scores of single questions, or of pairs of them.
+
+    Attributes:
+        values: Metric -> scores from 0 to 1.
+        groups: Metric -> what each of these scores is clustered on.
+        counts: Name -> number, e.g. ``n_closed`` or ``unparsable``.
+        unparsable: Ids of questions whose answer names no option; they count as wrong.
+    """
+
+    values: dict[str, list[float]]
+    groups: dict[str, list[str]]
+    counts: dict[str, int] = field(default_factory=dict)
+    unparsable: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, metrics: Sequence[str]) -> "Scores":
+        """No score yet."""
+        return cls({metric: [] for metric in metrics}, {metric: [] for metric in metrics})
+
+    def add(self, metric: str, value: float, group: str) -> None:
+        """Adds one score."""
+        self.values[metric].append(value)
+        self.groups[metric].append(group)
+
+
+class ScoringRule(Protocol):
+    """What `evaluation.scoring` needs of a convention."""
+
+    @property
+    def summary(self) -> str:
+        """One line for tables: what counts as right."""
+        ...
+
+    @property
+    def split(self) -> str:
+        """What divides the questions."""
+        ...
+
+    def scores(self, references: Sequence[Reference], answers: Answers) -> Scores:
+        """Scores all questions; a missing answer scores 0."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +107,21 @@ class Convention:
         half, scorers = (
             ("closed", self.closed) if self.is_closed(reference) else ("open", self.open)
         )
-        scores = {
+        found = {
             f"{half}_{name}": 0.0 if answer is None else scorer(answer, reference.answer)
             for name, scorer in scorers.items()
         }
+        scores = {name: value for name, value in found.items() if value is not None}
         if "overall_accuracy" in self.metrics:
             scores["overall_accuracy"] = scores[f"{half}_accuracy"]
         return scores
+
+    def scores(self, references: Sequence[Reference], answers: Answers) -> Scores:
+        """Scores all questions; counts ``n_closed`` and ``n_open``."""
+        found = Scores.of(self.metrics)
+        for reference in references:
+            for metric, value in self.score(reference, answers.get(reference.id)).items():
+                found.add(metric, value, reference.group)
+        closed = sum(map(self.is_closed, references))
+        found.counts = {"n_closed": closed, "n_open": len(references) - closed}
+        return found

@@ -86,6 +86,18 @@ def contains_gold_if_yes_or_no(prediction: str, gold: str) -> float:
     return float(("yes" in text or "no" in text) and _normalised(gold) in text)
 
 
+def contains_gold_or_is_dropped(prediction: str, gold: str) -> float | None:
+    """1 for a reply with yes or no that contains the gold, None if it does not; 0 without either.
+
+    Quirk, kept: a wrong yes or no leaves the denominator, so that only replies without a yes or no
+    lower the score.
+    """
+    text = _normalised(prediction)
+    if "yes" not in text and "no" not in text:
+        return 0.0
+    return 1.0 if _normalised(gold) in text else None
+
+
 LLAVA_MED = Convention(
     summary="closed: gold is a substring; open: word recall",
     split="answer_type",
@@ -118,4 +130,17 @@ Closed golds other than yes and no (21 of 272 in VQA-RAD's test set) are nearly 
 Source: microsoft/LLaVA-Med@fc39e79 and later, ``llava/eval/run_eval.py``.
 Deviations: joined by id; misses stay in the denominator (before fc39e79 they were dropped); its
 "open accuracy" is left out, because it needs a list of the training set's open answers.
+"""
+
+LLAVA_MED_PVQA = Convention(
+    summary="closed: as gated, but a wrong yes or no is left out of the mean; open: word recall",
+    split="answer_type",
+    closed={"accuracy": contains_gold_or_is_dropped},
+    open={"recall": _overlap(lambda overlap: overlap.recall), "accuracy": contains_gold},
+)
+"""LLaVA-Med's script for PathVQA, with its bug. Formula: mean over what is not dropped.
+
+``closed_accuracy`` cannot be compared with any other: its ``n_scored`` shrinks with every wrong yes
+or no. A missing answer counts as a reply without yes or no.
+Source: microsoft/LLaVA-Med@e9972cf ``llava/eval/run_eval_pvqa.py``. Deviation: joined by id.
 """

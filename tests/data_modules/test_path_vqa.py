@@ -74,7 +74,7 @@ def test_broken_entries_are_refused_and_not_quoted(
 
 
 def test_unknown_splits_and_missing_tables_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no file pvqa_train.json"):
+    with pytest.raises(InputError, match=r"no file pvqa_train\.json"):
         read(tmp_path)
     with pytest.raises(InputError, match="split validation: expected train, val, test"):
         read(tmp_path, splits=["validation"])

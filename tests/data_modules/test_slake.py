@@ -120,7 +120,7 @@ def test_a_missing_image_costs_its_questions(tmp_path: Path) -> None:
 
 
 def test_unknown_options_and_missing_tables_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no file train.json"):
+    with pytest.raises(InputError, match=r"no file train\.json"):
         read(tmp_path)
     with pytest.raises(InputError, match="language de: expected en, zh"):
         read(tmp_path, languages=["de"])

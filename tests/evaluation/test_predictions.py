@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from evaluation.predictions import (
     Prediction,
-    check_ids,
+    match_ids,
     read_predictions,
     write_predictions,
 )
@@ -112,10 +112,6 @@ def test_rows_that_cannot_be_used_are_refused_one_by_one(tmp_path) -> None:
         ('{"11": ["yes", "no"]}', "no usable prediction"),
         ('[{"qid": 1, "answer": "yes"}', "not JSON"),
         ("[" * 100_000, "not JSON: nested too deeply"),
-        (
-            '[{"qid": 7, "answer": "yes"}, {"id": "7", "answer": null}]',
-            "more than one prediction for 7;",
-        ),
     ],
 )
 def test_unusable_files_are_named(tmp_path, text: str, message: str) -> None:
@@ -136,13 +132,37 @@ def test_unreadable_files_are_named(tmp_path) -> None:
         read_predictions(latin)
 
 
-def test_unknown_ids_are_named_up_to_ten(tmp_path) -> None:
+def test_an_id_that_occurs_twice_is_missing(tmp_path) -> None:
+    rows = '[{"qid": 7, "answer": "yes"}, {"id": "7", "answer": "no"}, {"id": 8, "answer": "no"}]'
+    file = read_predictions(written(tmp_path, rows))
+    assert file.answers == {"7": None, "8": "no"}
+    assert [(one.item, one.kind) for one in file.refused.items] == [("7", "repeated_id")]
+
+
+def test_unknown_ids_are_refused_one_by_one(tmp_path) -> None:
     rows = [{"id": number, "answer": "yes"} for number in range(20)]
     file = read_predictions(written(tmp_path, json.dumps(rows)))
-    check_ids(file, references(*map(str, range(20))))
-    with pytest.raises(InputError, match=r"18 of 20 .* 2, 3, .*, 11 and 8 more") as error:
-        check_ids(file, references("0", "1"))
+    assert match_ids(file, references(*map(str, range(20)))) == file
+    some = match_ids(file, references("0", "1", "99"))
+    assert some.answers == {"0": "yes", "1": "yes"}
+    assert some.refused.counts() == {"unknown_id": 18}
+    with pytest.raises(InputError, match=r"20 of 20 .* 0, 1, .*, 9 and 10 more") as error:
+        match_ids(file, references("99"))
     assert str(file.path) in str(error.value)
+
+
+def test_published_forms(tmp_path) -> None:
+    """MMMU's rows hold the gold as answer; its other file and MediConfusion's are objects."""
+    rows = [{"id": "validation_Art_1", "answer": "GOLD", "response": "(B)", "all_choices": ["A"]}]
+    assert read_predictions(written(tmp_path, json.dumps(rows))).answers == {
+        "validation_Art_1": "(B)"
+    }
+    document = {"validation_Art_1": "D", "validation_Art_2": None}
+    file = read_predictions(written(tmp_path, json.dumps(document)))
+    assert file.answers == {"validation_Art_1": "D", "validation_Art_2": None}
+    said = {"im1": {"A": 10, "B": 0, "full_answer": "A."}, "im2": {"A": 0, "B": 0}}
+    file = read_predictions(written(tmp_path, json.dumps({"10001": {"answer": said}})))
+    assert file.answers == {"10001/im1": "A.", "10001/im2": None}
 
 
 IDS = st.lists(st.integers(0, 10**6), min_size=1, max_size=8, unique=True)

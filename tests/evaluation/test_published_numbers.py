@@ -6,7 +6,7 @@ import pytest
 
 from evaluation.benchmarks import load_references
 from evaluation.conventions import CONVENTIONS
-from evaluation.predictions import check_ids, read_predictions
+from evaluation.predictions import match_ids, read_predictions
 from evaluation.scoring import score_answers
 
 
@@ -19,7 +19,7 @@ def references(vqa_rad_root):
 def answers_of(mumc_predictions, references):
     def read(epoch: int):
         file = read_predictions(mumc_predictions / f"med_pretrain_29_vqa_result_{epoch}.json")
-        check_ids(file, references)
+        assert match_ids(file, references) == file
         assert not file.refused.items
         return file.answers
 

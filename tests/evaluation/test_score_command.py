@@ -100,7 +100,6 @@ def test_long_lists_are_cut_on_the_screen_only(score) -> None:
     ("predictions", "message"),
     [
         ([{"qid": 9, "answer": "yes"}], "unknown ids: 9"),
-        ([{"qid": 1, "answer": "yes"}] * 2, "more than one prediction for 1"),
         ("[", "not JSON"),
     ],
 )
@@ -108,6 +107,19 @@ def test_unusable_input_ends_with_2(score, predictions, message) -> None:
     code, out, err = score(predictions, "--json")
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_repeated_and_unknown_ids_are_counted_listed_and_end_with_3(score) -> None:
+    rows = [*COMPLETE, {"qid": 1, "answer": "no"}, {"qid": 9, "answer": "yes"}]
+    code, out, err = score(rows, "--json")
+    document = json.loads(out)
+    assert code == 3
+    assert document["missing_ids"] == ["1"]
+    assert [(one["item"], one["kind"]) for one in document["refused"]] == [
+        ("1", "repeated_id"),
+        ("9", "unknown_id"),
+    ]
+    assert "do not hold" in " ".join(err.split())
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evaluation.benchmarks import BENCHMARK_MODULES, load_references
-from evaluation.predictions import check_ids, read_predictions
+from evaluation.benchmarks import BENCHMARK_MODULES, conventions_of, load_references
+from evaluation.predictions import match_ids, read_predictions
 from evaluation.scoring import score_answers
 from semihvision.cli.output import print_json, print_table, stderr
 from semihvision.cli.parsing import parser
-from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, RefusedItem
+from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, RefusalLog, RefusedItem
 
 _MAX_NAMED = 10
 
@@ -32,38 +32,47 @@ def run(argv: list[str]) -> int:
         required=True,
         type=str,
         metavar="FILE",
-        help='JSON list or JSON lines of {"id" or "qid": ..., "answer": ...}',
+        help='JSON list or JSON lines of {"id" or "qid": ..., "answer": ...}, or as MMMU and '
+        "MediConfusion publish them",
     )
     made.add_argument(
         "--references",
         required=True,
         type=str,
-        metavar="FILE",
-        help="the owner's file, e.g. VQA-RAD's testset.json",
+        metavar="PATH",
+        help="the owner's file, e.g. VQA-RAD's testset.json, or the folder of a benchmark",
     )
     made.add_argument("--json", action="store_true", help="one JSON document")
     arguments = made.parse_args(argv)
-    references = load_references(arguments.benchmark, Path(arguments.references))
-    predictions = read_predictions(Path(arguments.predictions))
-    check_ids(predictions, references)
+    refused = RefusalLog()
+    references = load_references(arguments.benchmark, Path(arguments.references), refused)
+    predictions = match_ids(read_predictions(Path(arguments.predictions)), references)
+    conventions = conventions_of(arguments.benchmark)
     scores = {
         "benchmark": arguments.benchmark,
-        **score_answers(references, predictions.answers),
-        "refused": [asdict(item) for item in predictions.refused.items],
+        **score_answers(references, predictions.answers, conventions=conventions),
+        "refused": [asdict(item) for item in (*refused.items, *predictions.refused.items)],
     }
     if arguments.json:
         print_json(scores)
     else:
         _print_scores(scores)
-    _warn(scores["missing_ids"], predictions.refused.items)
-    complete = not scores["missing"] and not scores["refused"]
+    unparsable = _unparsable(scores["conventions"])
+    _warn(scores["missing_ids"], unparsable, [*refused.items, *predictions.refused.items])
+    complete = not (scores["missing"] or scores["refused"] or unparsable)
     return EXIT_DONE if complete else EXIT_REFUSED_ITEMS
+
+
+def _unparsable(conventions: dict[str, dict[str, Any]]) -> list[str]:
+    """Ids of questions whose answer names no option by our rule; they are as good as missing."""
+    found: list[str] = conventions.get("choice", {}).get("unparsable_ids", [])
+    return found
 
 
 def _print_scores(scores: dict[str, Any]) -> None:
     title = (
         f"{scores['benchmark']}: {scores['n']} questions, {scores['missing']} without a prediction "
-        "(counted as wrong). Scores in percent, 95 % intervals clustered on the image"
+        "(counted as wrong). Scores in percent, 95 % intervals clustered on the image (or pair)"
     )
     print_table(title, ("metric", "convention", "score", "95 %", "n"), _rows(scores["conventions"]))
 
@@ -76,24 +85,26 @@ def _rows(conventions: dict[str, dict[str, Any]]) -> Iterator[tuple[str, ...]]:
             if metric not in scores["ci95"]:
                 continue
             score, interval = scores[metric], scores["ci95"][metric]
-            half = {"closed": scores["n_closed"], "open": scores["n_open"]}
-            num = half.get(metric.partition("_")[0], sum(half.values()))
             yield (
                 metric,
                 name,
                 "-" if score is None else f"{score:.2f}",
                 "-" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}",
-                str(num),
+                str(scores["n_scored"][metric]),
             )
 
 
-def _warn(missing_ids: list[str], refused: list[RefusedItem]) -> None:
+def _warn(missing_ids: list[str], unparsable: list[str], refused: list[RefusedItem]) -> None:
     """Says on standard error what is missing and why; `--json` lists all of it."""
     for item in refused[:_MAX_NAMED]:
         stderr.print(f"refused: {item.file}: {item.item}: {item.reason}", markup=False)
     if len(refused) > _MAX_NAMED:
         stderr.print(f"... and {len(refused) - _MAX_NAMED} more refused; --json lists all")
-    if missing_ids:
-        more = ", ..." if len(missing_ids) > _MAX_NAMED else ""
-        named = ", ".join(missing_ids[:_MAX_NAMED]) + more
-        stderr.print(f"{len(missing_ids)} questions without a prediction: {named}", markup=False)
+    for ids, what in (
+        (missing_ids, "questions without a prediction"),
+        (unparsable, "answers that name no option (wrong in `choice`)"),
+    ):
+        if ids:
+            more = ", ..." if len(ids) > _MAX_NAMED else ""
+            named = ", ".join(ids[:_MAX_NAMED]) + more
+            stderr.print(f"{len(ids)} {what}: {named}", markup=False)
