@@ -27,6 +27,7 @@ for name in sources:
     where = ["--root", str(out / name), "--out", f"{out}/{name}.parquet"]
     codes.append(main(["prepare", name, *where]))
 codes.append(main(["records", "stats", f"{out}/eurorad.parquet"]))
+codes.append(main(["doctor", *sources, "--root", *(str(out / name) for name in sources)]))
 heavy = ("torch", "lightning", "transformers", "mlflow", "openai", "hnswlib", "sklearn", "scipy")
 found = [name for name in heavy if name in sys.modules]
 sys.exit(f"codes {codes}, loaded {found}" if any(codes) or found else 0)

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "quickstart": ("semihvision.cli.quickstart", "the whole job on demo data, offline, on a CPU"),
     "demo-data": ("semihvision.cli.demo_data", "write synthetic twins of the sources"),
     "sources": ("semihvision.cli.sources", "the sources' cards: licence, access, conditions"),
+    "doctor": ("semihvision.cli.doctor", "what is installed, present, partial, corrupt, missing"),
     "prepare": ("semihvision.cli.prepare", "an owner's files -> Records in Parquet"),
     "records": ("semihvision.cli.records", "look at Records: show, stats, export"),
     "index": ("semihvision.cli.index", "retrieval index: build, search, audit"),
