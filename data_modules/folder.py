@@ -1,4 +1,4 @@
-"""A hospital's own bare images: nothing but files, the unannotated path.
+"""A hospital's own folder: images, and what a table of the hospital's own says about them.
 
 Owner: whoever holds the folder.
 URL: none.
@@ -8,23 +8,34 @@ Citation: none.
 Expected tree::
 
     <root>/
-      **/<any name>.png|.jpg|.jpeg      any depth
+      **/<any name>.png|.jpg|.jpeg|.dcm      any depth
+      columns.yaml                           what the table's columns mean, where there is a table
+      <table>                                CSV or JSON lines, named in columns.yaml
 
-Split policy: no split of the owner. The first folder below the root is the group (one folder a
-    patient or case); an image directly in the root is a group of its own.
-Known: nothing but the pixels. Names of files and folders may identify patients: they stand in the
-    Records (as ids and paths) and in refused lists, so give pseudonyms before a run. Hidden files
-    and folders are left alone; a file of another type is refused by name, not passed over.
+Split policy: the table's, else none. The table's group, else the first folder below the root (one
+    folder a patient or case), is the group; an image directly in the root is a group of its own.
+    Images that the table does not name are read as bare images, the unannotated path.
+Known: nothing but the pixels and what `columns.yaml` (`data_modules.column_map`) names. Names of
+    files and folders may identify patients: they stand in the Records (as ids and paths) and in
+    refused lists, so give pseudonyms before a run; the same holds for the columns `record` and
+    `group`. Hidden files and folders are left alone; a file of another type is refused by name,
+    not passed over. A DICOM file of several frames and NIfTI volumes are refused: give slices.
 """
 
+import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from data_modules.reading import licence_of, valid_record
+from data_modules.cells import image_of_cell
+from data_modules.column_map import ColumnMap, read_column_map
+from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
-from semihvision.core.record import Record
+from semihvision.core.paths import inside
+from semihvision.core.record import QA, ImageRef, Label, Record, Text
+from semihvision.core.tables import csv_rows, jsonl_rows
 
 CARD = Card(
     name="folder",
@@ -47,26 +58,199 @@ CARD = Card(
     notes="The conditions are this project's choice for images whose terms nobody has stated.",
 )
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm")
+COLUMNS_FILE = "columns.yaml"
+
+_ID = re.compile(r"[\w .:/+-]{1,128}")
+
+Cells = dict[str, str]
 
 
-def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
-    """Yields one record per image file, in the order of their paths.
+class _Row(NamedTuple):
+    """A usable row: its place, its cells, and our words for those of closed fields."""
+
+    item: str
+    path: str
+    cells: Cells
+    about: tuple[str, ...]
+
+
+def read(root: Path, refused: RefusalLog, *, columns: str = COLUMNS_FILE) -> Iterator[Record]:
+    """Yields the table's records in its order, then one record per bare image in that of its path.
 
     Args:
         root: Folder of images, nested or not.
-        refused: Gets files that are no readable PNG or JPEG, with the reason.
+        refused: Gets rows and files that cannot be used, with the reason.
+        columns: Path of the column map below the root. Without the one of the default name there
+            is no table.
 
     Raises:
-        InputError: No such folder, or no file in it.
+        InputError: No such folder, no file in it, or a column map or table that cannot be used.
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
-    paths = sorted(path for path in root.rglob("*") if path.is_file() and not _hidden(path, root))
-    if not paths:
+    own: set[str] = set()
+    if columns != COLUMNS_FILE or (root / columns).is_file():
+        mapped = read_column_map(inside(root, columns))
+        table = inside(root, mapped.table)
+        if not table.is_file():
+            raise InputError(f"{columns}: no table {mapped.table} below {root}")
+        own = {columns, mapped.table}
+        yield from _of_table(root, table, mapped, refused, own)
+    yield from _bare(root, own, refused)
+
+
+def _of_table(
+    root: Path, table: Path, mapped: ColumnMap, refused: RefusalLog, own: set[str]
+) -> Iterator[Record]:
+    """Records of the table; `own` gets every path that it names."""
+    together: dict[str, list[_Row]] = {}
+    for item, cells in _rows(table, mapped, refused):
+        try:
+            row = _usable(item, cells, mapped, own)
+            known = together.setdefault(mapped.cell(cells, mapped.record) or row.path, [])
+            if known and known[0].about != row.about:
+                what = "group, split, modality or body part"
+                raise InputError(f"another {what} than its record", kind="contradicting_rows")
+            if any(one.cells == row.cells for one in known):
+                raise InputError("the row is there already", kind="repeated_id")
+        except InputError as error:
+            refused.add(item, reason=str(error), kind=error.kind, file=table.name)
+        else:
+            known.append(row)
+    for name, rows in together.items():
+        record = _record(root, name, rows, mapped, refused, table.name) if rows else None
+        if record is not None:
+            yield record
+
+
+def _rows(table: Path, mapped: ColumnMap, refused: RefusalLog) -> Iterator[tuple[str, Cells]]:
+    if table.suffix != ".jsonl":
+        found = csv_rows(
+            table, mapped.columns(), refused, delimiter=mapped.delimiter, encoding=mapped.encoding
+        )
+        yield from ((f"line {line}", cells) for line, cells in found)
+        return
+    for line, row in jsonl_rows(table, refused):
+        values = {name: row.get(name) for name in mapped.columns()}
+        if all(value is None or isinstance(value, str | int | float) for value in values.values()):
+            yield f"line {line}", {k: "" if v is None else str(v) for k, v in values.items()}
+        else:
+            reason = "a list or object where a text or number is expected"
+            refused.add(f"line {line}", reason=reason, kind="invalid_row", file=table.name)
+
+
+def _usable(item: str, cells: Cells, mapped: ColumnMap, own: set[str]) -> _Row:
+    """A row whose cells can be used by themselves; its image is not looked at yet."""
+    path = mapped.cell(cells, mapped.image)
+    if not path:
+        raise InputError("no image", kind="invalid_row")
+    own.add(PurePosixPath(path).as_posix())
+    for name in ("record", "group"):
+        text = mapped.cell(cells, getattr(mapped, name))
+        if text and not _ID.fullmatch(text):
+            raise InputError(f"{name}: expected at most 128 letters and digits", kind="invalid_row")
+    if bool(mapped.cell(cells, mapped.question)) != bool(mapped.cell(cells, mapped.answer)):
+        raise InputError("question and answer: one is missing", kind="invalid_row")
+    group = mapped.cell(cells, mapped.group) or path.split("/")[0]
+    words = (mapped.word(cells, field) for field in ("split", "modality", "body_part"))
+    return _Row(item, path, cells, (group, *words))
+
+
+def _record(
+    root: Path, name: str, rows: list[_Row], mapped: ColumnMap, refused: RefusalLog, file: str
+) -> Record | None:
+    images: dict[str, ImageRef] = {}
+    kept = []
+    for row in rows:
+        try:
+            if row.path not in images:
+                found = image_of_cell(root, row.path, image_id=f"image {len(images) + 1}")
+                images[row.path] = found
+            kept.append(row)
+        except InputError as error:
+            refused.add(row.item, reason=str(error), kind=error.kind, file=file)
+    if not kept:
+        return None
+    group, split, modality, body_part = kept[0].about
+    return valid_record(
+        kept[0].item,
+        refused,
+        file=file,
+        record_id=f"folder/{name}",
+        source="folder",
+        split=split,
+        group_id=group,
+        images=tuple(images.values()),
+        modality=modality,
+        body_part=body_part,
+        texts=tuple(_texts(kept, images, mapped)),
+        labels=tuple(_labels(kept, images, mapped)),
+        qa=tuple(
+            QA(
+                qa_id=row.item,
+                question=mapped.cell(row.cells, mapped.question),
+                answer=mapped.cell(row.cells, mapped.answer),
+                image_ids=(images[row.path].image_id,),
+                provenance_id=OWNER.provenance_id,
+            )
+            for row in kept
+            if mapped.cell(row.cells, mapped.question)
+        ),
+        provenance=(OWNER,),
+        licence=licence_of(CARD),
+    )
+
+
+def _texts(rows: list[_Row], images: dict[str, ImageRef], mapped: ColumnMap) -> Iterator[Text]:
+    for kind, column in mapped.texts.items():
+        for number, (text, shown) in enumerate(_said(rows, images, mapped, column), start=1):
+            yield Text(
+                text_id=f"{kind} {number}",
+                kind=kind,
+                text=text,
+                language=mapped.language,
+                image_ids=shown,
+                provenance_id=OWNER.provenance_id,
+            )
+
+
+def _labels(rows: list[_Row], images: dict[str, ImageRef], mapped: ColumnMap) -> Iterator[Label]:
+    for name, column in mapped.labels.items():
+        for number, (value, shown) in enumerate(_said(rows, images, mapped, column), start=1):
+            label_id = f"{name} {number}"
+            yield Label(label_id=label_id, name=name, value=value, system="table", image_ids=shown)
+
+
+def _said(
+    rows: list[_Row], images: dict[str, ImageRef], mapped: ColumnMap, column: str
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each different cell of a column once, with the images it is about; none if about all."""
+    about: dict[str, list[str]] = {}
+    for row in rows:
+        text = mapped.cell(row.cells, column)
+        if text:
+            about.setdefault(text, []).append(images[row.path].image_id)
+    for text, shown in about.items():
+        yield (
+            text,
+            ()
+            if set(shown) == {one.image_id for one in images.values()}
+            else tuple(dict.fromkeys(shown)),
+        )
+
+
+def _bare(root: Path, own: set[str], refused: RefusalLog) -> Iterator[Record]:
+    """Images that no table names."""
+    # A link to nowhere, or to a folder, is no file; it is refused rather than passed over.
+    found = (path for path in root.rglob("*") if path.is_file() or path.is_symlink())
+    files = sorted(path for path in found if not _hidden(path, root))
+    if not files:
         raise InputError(f"{root}: no files; expected PNG or JPEG images at any depth")
-    for path in paths:
+    for path in files:
         relative = path.relative_to(root).as_posix()
+        if relative in own:
+            continue
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             reason = f"suffix {path.suffix!r}; readable: {', '.join(IMAGE_SUFFIXES)}"
             refused.add(relative, reason=reason, kind="image_format", file=relative)

@@ -49,11 +49,16 @@ class Sheet:
 
 
 def write_csv(
-    path: Path, columns: Sequence[str], rows: Sequence[Any], *, bom: bool = False
+    path: Path,
+    columns: Sequence[str],
+    rows: Sequence[Any],
+    *,
+    bom: bool = False,
+    delimiter: str = ",",
 ) -> None:
     """Writes a table; a row that is a text is written as it stands."""
     with open_atomically(path) as stream:
-        table = csv.writer(stream, lineterminator="\n")
+        table = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
         table.writerow(columns)
         for row in rows:
             if isinstance(row, str):
