@@ -246,7 +246,7 @@ class Stage(L.LightningModule):
         super().backward(loss, *args, **kwargs)
         if not self._ends_step:
             return
-        mean, num_tokens = self._window.close()
+        mean, num_tokens = self._window.close(self.network.parameters())
         # Lightning has divided the sums by the batches of a step, the strategy by the processes.
         divided_by = self.trainer.accumulate_grad_batches * self.trainer.world_size
         scale_gradients(self.network.parameters(), divided_by / num_tokens)

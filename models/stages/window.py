@@ -5,6 +5,7 @@ the company it is in. So every batch gives the gradient of its *sum*, and when t
 step is done, gradients are divided by the number of trained tokens of all batches on all processes.
 """
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -31,36 +32,49 @@ class StepWindow:
         batch = torch.stack([loss_sum.detach().double(), num_tokens.double()])
         self._sums = batch if self._sums is None else self._sums + batch
 
-    def close(self) -> tuple[float, int]:
+    def close(self, parameters: Iterable[nn.Parameter] = ()) -> tuple[float, int]:
         """Sums over all processes and starts the next window.
+
+        Args:
+            parameters: Their gradients must be finite, too: a finite loss can have others, and
+                weights that took such a step would be saved before the next loss tells.
 
         Returns:
             Mean loss and number of trained tokens of the step.
 
         Raises:
-            InputError: No token is trained, or the loss is not finite. The optimizer has not
-                stepped then, so no checkpoint holds what came of it.
+            InputError: No token is trained, or loss or gradients are not finite. The optimizer has
+                not stepped then, so no checkpoint holds what came of it.
         """
         if self._sums is None:
             raise RuntimeError("no batch was added since the last step")
         sums, self._sums = self._sums, None
+        norm = torch.nn.utils.get_total_norm(_gradients(parameters))
+        sums = torch.cat([sums, norm[None].to(sums)])
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(sums)
-        loss, count = sums.tolist()
+        loss, count, norm_sum = sums.tolist()
         if count == 0:
             raise InputError("no token of this step is trained; look at the labels of the samples")
-        if not torch.isfinite(sums).all():
+        if not math.isfinite(loss) or not math.isfinite(norm_sum):
+            found = f"loss of this step is {loss / count}"
+            if math.isfinite(loss):
+                found += f", but its gradients have the norm {norm_sum}"
             raise InputError(
-                f"the loss of this step is {loss / count}; nothing of it was saved. Lower the "
-                "learning rate or lengthen the warm-up, and run the same command again: it goes on "
-                "from the last checkpoint. If it happens at the same step again, look at its data"
+                f"the {found}; nothing of it was saved. Lower the learning rate or lengthen the "
+                "warm-up, and run the same command again: it goes on from the last checkpoint. If "
+                "it happens at the same step again, look at its data"
             )
         return loss / count, int(count)
 
 
 def scale_gradients(parameters: Iterable[nn.Parameter], factor: float) -> None:
     """Multiplies all gradients, shard by shard, in place."""
-    found = [parameter.grad for parameter in parameters if parameter.grad is not None]
     with torch.no_grad():
-        local = [grad.to_local() if isinstance(grad, DTensor) else grad for grad in found]
-        torch._foreach_mul_(local, factor)
+        torch._foreach_mul_(_gradients(parameters), factor)
+
+
+def _gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
+    """Gradients, of sharded ones this process's part."""
+    found = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return [grad.to_local() if isinstance(grad, DTensor) else grad for grad in found]

@@ -24,15 +24,15 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def run(folder: Path, *callbacks: Callback) -> None:
+def run(folder: Path, *callbacks: Callback, steps: int = 3, **settings: Any) -> L.Trainer:
     torch.manual_seed(0)
-    stage = ConnectorAlignment()
+    stage = ConnectorAlignment(**settings)
     checkpoint = ResumableCheckpoint(str(folder / "checkpoints"), every_n_steps=1)
-    fit(
+    return fit(
         stage,
         MemorySamples(stage, batch_size=4),
         folder=folder,
-        max_steps=3,
+        max_steps=steps,
         callbacks=[checkpoint, *callbacks],
     )
 
@@ -53,6 +53,50 @@ def test_a_loss_that_is_nan_ends_the_run_before_anything_is_saved(tmp_path: Path
         run(tmp_path, Break())
     newest = checkpoint_files.newest(tmp_path / "checkpoints")
     assert newest == tmp_path / "checkpoints" / "step-000000002"
+
+
+class BreakGradients(Callback):
+    """Makes the gradients of one weight infinite from the third step on; the loss stays finite."""
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
+    ) -> None:
+        if trainer.global_step == 2:
+            newline: Any = pl_module.network.newline  # type: ignore[union-attr]
+            newline.register_hook(lambda gradient: gradient / 0)
+
+
+def test_gradients_that_are_not_finite_end_the_run_though_the_loss_is(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"loss of this step is \d+\.\d+, but its gradients"):
+        run(tmp_path, BreakGradients())
+    newest = checkpoint_files.newest(tmp_path / "checkpoints")
+    assert newest == tmp_path / "checkpoints" / "step-000000002"
+
+
+def test_weights_that_never_get_a_gradient_are_no_obstacle(tmp_path: Path) -> None:
+    # A tower is read before its last block.
+    run(tmp_path, steps=1, train_parts=["towers", "newline"])
+    trainer = run(tmp_path, steps=2, train_parts=["towers", "newline"])
+    steps = {float(state["step"]) for state in trainer.optimizers[0].state.values()}
+    assert steps == {0.0, 2.0}
+
+
+def test_a_run_that_goes_on_takes_the_rates_it_is_given(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def rate(folder: Path, steps: int, **settings: Any) -> float:
+        trainer = run(folder, steps=steps, **settings)
+        (schedule,) = (config.scheduler for config in trainer.lr_scheduler_configs)
+        assert isinstance(schedule, torch.optim.lr_scheduler.LambdaLR)
+        assert schedule.last_epoch == steps
+        seen.append(trainer.optimizers[0].param_groups[0]["weight_decay"])
+        return schedule.base_lrs[0]
+
+    seen: list[float] = []
+    assert rate(tmp_path, 1, learning_rate=1e-3, weight_decay=0.1) == 1e-3
+    assert rate(tmp_path, 2, learning_rate=1e-4, weight_decay=0.2) == 1e-4
+    assert seen == [0.1, 0.2]
+    assert "peak rates are [0.0001" in caplog.text
 
 
 @pytest.mark.parametrize("where", ["begin", "finish"])

@@ -59,6 +59,13 @@ def test_the_oldest_go(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000002", "step-000000003"]
 
 
+def test_a_damaged_one_takes_no_good_ones_place(tmp_path: Path) -> None:
+    (write(tmp_path, 9) / "weights").unlink()
+    good = write(tmp_path, 5)
+    files.prune(tmp_path, keep=1)
+    assert list(tmp_path.iterdir()) == [good]
+
+
 def test_a_save_that_is_repeated_replaces_the_older(tmp_path: Path) -> None:
     write(tmp_path, 1)
     assert files.damage(write(tmp_path, 1)) is None

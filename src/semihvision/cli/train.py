@@ -78,6 +78,9 @@ def run(argv: list[str]) -> int:
 
         return estimate.run(argv)
     done = train(argv)
+    if not done.trainer.is_global_zero:
+        # Its refusals are those of the first process, which is killed when another one fails.
+        return EXIT_DONE
     refused: RefusalLog = getattr(done.datamodule, "refused", RefusalLog())
     listed = Path(done.trainer.default_root_dir) / f"{argv[0]}.refused.jsonl"
     refused.write(listed)

@@ -59,14 +59,17 @@ def abandon(partial: Path) -> None:
 
 
 def prune(dirpath: Path, keep: int) -> None:
-    """Removes the oldest checkpoints.
+    """Removes the oldest checkpoints, and damaged ones, which must not take a good one's place.
 
     Args:
         dirpath: Folder of the checkpoints.
         keep: How many stay, at least 1.
     """
-    for folder in _by_step(dirpath)[keep:]:
-        shutil.rmtree(folder)
+    folders = _by_step(dirpath)
+    kept = [folder for folder in folders if damage(folder) is None][:keep]
+    for folder in folders:
+        if folder not in kept:
+            shutil.rmtree(folder)
 
 
 def newest(dirpath: Path) -> Path | None:

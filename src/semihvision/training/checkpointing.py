@@ -104,12 +104,13 @@ class ResumableCheckpoint(Callback):
             load(state, checkpoint_id=self._resumed, no_dist=not _distributed())
         network, (optimizer,) = _network(trainer), trainer.optimizers
         set_model_state_dict(network, state["model"], options=_OPTIONS)
-        whole = {"state": state["optimizer"], "param_groups": self._progress["groups"]}
+        # Rates, decay and betas are those of this run's settings, which may have changed.
+        whole = {**_optimizer_state(trainer), "state": state["optimizer"]}
         set_optimizer_state_dict(network, optimizer, whole, options=_OPTIONS)
         for config, saved in zip(
             trainer.lr_scheduler_configs, self._progress["schedules"], strict=True
         ):
-            config.scheduler.load_state_dict(saved)
+            _restore_schedule(config.scheduler, saved)
         for callback in cast(list[Callback], trainer.callbacks):  # type: ignore[attr-defined]
             if callback.state_key in self._progress["callbacks"]:
                 callback.load_state_dict(self._progress["callbacks"][callback.state_key])
@@ -271,10 +272,11 @@ class ResumableCheckpoint(Callback):
 
     def _end(self, trainer: L.Trainer) -> None:
         number = self._signals.received or 15
+        trainer.strategy.barrier("end")
         if trainer.is_global_zero:
             _log.warning("signal %d: saved step %d", number, trainer.global_step)
+            # Nobody waits for this process any more: Slurm may refuse.
             requeue()
-        trainer.strategy.barrier("end")
         raise SystemExit(128 + number)
 
 
@@ -311,10 +313,39 @@ def _tensors(trainer: L.Trainer) -> dict[str, Any]:
 
 def _optimizer_state(trainer: L.Trainer) -> dict[str, Any]:
     (optimizer,) = trainer.optimizers
+    _complete(optimizer)
     return cast(
         dict[str, Any],
         get_optimizer_state_dict(_network(trainer), optimizer, options=_OPTIONS),
     )
+
+
+def _complete(optimizer: torch.optim.Optimizer) -> None:
+    """Gives parameters that never had a gradient the state that the others began with.
+
+    Blocks behind the layer that a trained tower is read at are such. A run that goes on expects a
+    state of every trained parameter.
+    """
+    begun = [(p, state) for p, state in optimizer.state.items() if state]
+    for group in optimizer.param_groups if begun else ():
+        for parameter in group["params"]:
+            if not optimizer.state.get(parameter):
+                like, state = begun[0]
+                optimizer.state[parameter] = {
+                    name: torch.zeros_like(parameter if value.shape == like.shape else value)
+                    for name, value in state.items()
+                }
+
+
+def _restore_schedule(schedule: Any, saved: dict[str, Any]) -> None:
+    """Goes on at the saved step with the peak rates of this run, which are told if they differ."""
+    rates = schedule.base_lrs
+    if saved["base_lrs"] != rates:
+        _log.warning("peak rates are %s, were %s before the checkpoint", rates, saved["base_lrs"])
+    schedule.load_state_dict(saved | {"base_lrs": rates})
+    groups = schedule.optimizer.param_groups
+    for group, factor, rate in zip(groups, schedule.lr_lambdas, rates, strict=True):
+        group["lr"] = factor(schedule.last_epoch) * rate
 
 
 def _progress(trainer: L.Trainer) -> dict[str, Any]:
@@ -325,7 +356,6 @@ def _progress(trainer: L.Trainer) -> dict[str, Any]:
         "run_id": next((str(one.run_id) for one in trainer.loggers if hasattr(one, "run_id")), ""),
         "data": _data(trainer).state_dict(),
         "loops": trainer.fit_loop.state_dict(),
-        "groups": _optimizer_state(trainer)["param_groups"],
         "schedules": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
         "callbacks": {c.state_key: saved for c in callbacks if (saved := c.state_dict())},
     }
