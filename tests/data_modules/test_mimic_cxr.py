@@ -112,6 +112,18 @@ def test_a_study_becomes_a_record(tmp_path: Path) -> None:
         ("FINAL REPORT\n IMPRESSION:  A.\n ______________\n IMPRESSION:  B.\n", "impression", "B."),
         ("FINAL REPORT\n COMPARISON:  None.\n \n Clear lungs.\n", "report", "Clear lungs."),
         ("FINAL REPORT\r\n IMPRESSION:  A.\r\n", "impression", "A."),
+        (
+            "FINAL REPORT\n COMPARISON:  None.\n \n Clear.\n \n Stable.\n",
+            "report",
+            "Clear. Stable.",
+        ),
+        ("FINAL REPORT\n COMPARISON:  None.\n Clear lungs.\n", "report", "None. Clear lungs."),
+        ("FINAL REPORT\n CHEST, TWO VIEWS:\n Clear lungs.\n", "findings", "Clear lungs."),
+        ("FINAL REPORT\n CONCLUSION:  A.\n IMPRESSION:\n", "impression", "A."),
+        ("FINAL REPORT\n IMPRESION:  A.\n FINDINGS: \n \n", "impression", "A."),
+        ("FINAL REPORT\n IMPRESSION:  ___ TIME: \n SEE: below.\n", "impression", "___ TIME:"),
+        ("Two views.\n \n Clear lungs.\n", "report", "Clear lungs."),
+        ("Clear lungs.", "report", "Clear lungs."),
         (" WET READ: ___ 3:15 PM\n No pneumothorax.\n", "report", "___ 3:15 PM No pneumothorax."),
     ],
 )
