@@ -193,6 +193,8 @@ class RecordDataModule(L.LightningDataModule):
         wanted = {"fit": "train", "validate": "validation", "test": "test", "predict": "test"}[
             stage
         ]
+        if stage == "predict":
+            self._refuse_long_prompts(wanted)
         if not self.examples(wanted):
             found = {split: len(items) for split, items in self._examples.items()}
             raise InputError(
@@ -316,6 +318,19 @@ class RecordDataModule(L.LightningDataModule):
             self.refused.add(example.example_id, reason=str(error), kind=error.kind)
             return False
         return True
+
+    def _refuse_long_prompts(self, split: str) -> None:
+        """Leaves samples that cannot be asked out of a split: shortening is for training only."""
+        askable = []
+        for example in self.examples(split):
+            sizes = [(image.width, image.height) for image in example.images]
+            try:
+                self._needed_processor().check_prompt(example.example_id, example.turns, sizes)
+            except InputError as error:
+                self.refused.add(example.example_id, reason=str(error), kind=error.kind)
+            else:
+                askable.append(example)
+        self._examples[split] = askable
 
     def _measure(self, example: Example, fit: SampleFit, packing: Packing) -> None:
         """Notes what a training sample takes of a packed row."""

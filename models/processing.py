@@ -200,14 +200,7 @@ class PMCCambrianProcessor:
         Raises:
             InputError: As in `encode`; a prompt is never shortened.
         """
-        prompt = list(turns)
-        while prompt and prompt[-1].role == "gpt":
-            prompt.pop()
-        try:
-            spoken = spoken_turns(prompt)
-        except ValueError as error:
-            raise InputError(f"sample {example_id}: {error}") from None
-        return self.encode_spoken_prompt(example_id, spoken, images)
+        return self.encode_spoken_prompt(example_id, _asked(example_id, turns), images)
 
     def encode_spoken_prompt(
         self, example_id: str, turns: Sequence[SpokenTurn], images: Sequence[TowerPixels]
@@ -260,13 +253,25 @@ class PMCCambrianProcessor:
             shared_hash=hashlib.sha256(repr(ids[:prefix]).encode()).hexdigest(),
         )
 
+    def check_prompt(
+        self, example_id: str, turns: Sequence[Turn], sizes_wh: Sequence[tuple[int, int]]
+    ) -> None:
+        """Raises what `encode_prompt` would, told from the sizes of a sample's images alone.
+
+        Args:
+            example_id: Names the sample in messages.
+            turns: Human and gpt turns in turn, optionally a system turn first.
+            sizes_wh: Width and height of its images in pixels.
+
+        Raises:
+            InputError: As in `encode_prompt`.
+        """
+        self._fit_spoken(example_id, _asked(example_id, turns), sizes_wh, prompt=True)
+
     def _fit(
         self, example_id: str, turns: Sequence[Turn], sizes_wh: Sequence[tuple[int, int]]
     ) -> FittedTurns:
-        try:
-            spoken = spoken_turns(turns)
-        except ValueError as error:
-            raise InputError(f"sample {example_id}: {error}") from None
+        spoken = _spoken(example_id, turns)
         return self._fit_spoken(example_id, spoken, sizes_wh, prompt=False)
 
     def _fit_spoken(
@@ -394,3 +399,18 @@ class PMCCambrianProcessor:
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of generated ids, special tokens removed, outer blanks stripped."""
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True)).strip()
+
+
+def _spoken(example_id: str, turns: Sequence[Turn]) -> list[SpokenTurn]:
+    try:
+        return spoken_turns(turns)
+    except ValueError as error:
+        raise InputError(f"sample {example_id}: {error}") from None
+
+
+def _asked(example_id: str, turns: Sequence[Turn]) -> list[SpokenTurn]:
+    """The turns up to and including the last human one."""
+    asked = list(turns)
+    while asked and asked[-1].role == "gpt":
+        asked.pop()
+    return _spoken(example_id, asked)

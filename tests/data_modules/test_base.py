@@ -9,11 +9,19 @@ from PIL import Image
 
 import data_modules
 from data_modules import SemiHVisionDataModule
+from models.processing import PMCCambrianProcessor
 from semihvision.core.batch import Batch, EncodedSample, SampleFit, TowerPixels, Turn
 from semihvision.core.errors import InputError
 from semihvision.core.images import probe_image
-from semihvision.core.parquet import write_records
-from semihvision.core.record import QA, Licence, Provenance, Record
+from semihvision.core.parquet import read_records, write_records
+from semihvision.core.record import (
+    QA,
+    Conversation,
+    ConversationTurn,
+    Licence,
+    Provenance,
+    Record,
+)
 
 
 class CountingProcessor:
@@ -45,6 +53,11 @@ class CountingProcessor:
         if len(turns[0].text) > self.max_length:
             raise InputError(f"sample {example_id}: too long")
         return SampleFit(length=len(turns[0].text), shortened=turns[0].text.endswith("??"))
+
+    def check_prompt(
+        self, example_id: str, turns: Sequence[Turn], sizes_wh: Sequence[tuple[int, int]]
+    ) -> None:
+        assert sizes_wh == [(8, 6)]
 
     def collate(self, samples: Sequence[EncodedSample]) -> Batch:
         return Batch(
@@ -141,8 +154,6 @@ def test_data_hash_follows_the_records(folder: Path) -> None:
     same.setup("fit")
     assert one.data_hash == same.data_hash != ""
     records = folder / "records.parquet"
-    from semihvision.core.parquet import read_records
-
     write_records(records, list(read_records(records))[1:])
     changed = module(folder)
     changed.setup("fit")
@@ -186,6 +197,38 @@ def test_shortened_samples_are_counted(folder: Path) -> None:
     counts = made.summary()
     assert (counts["samples/train"], counts["samples/test"]) == (6, 2)
     assert (counts["shortened"], counts["refused"]) == (4, 0)
+
+
+def with_dialogue(folder: Path, *words: str) -> None:
+    """Gives the test record a dialogue of questions that long."""
+    records = list(read_records(folder / "records.parquet"))
+    turns = [
+        ConversationTurn(role=role, text=text)
+        for i, question in enumerate(words)
+        for role, text in (("human", "<image>\n" * (i == 0) + question), ("gpt", "yes"))
+    ]
+    talk = Conversation(
+        conversation_id="c", turns=tuple(turns), image_ids=("i",), provenance_id="human"
+    )
+    records[3] = records[3].model_copy(update={"conversations": (talk,)})
+    write_records(folder / "records.parquet", records)
+
+
+def test_a_question_that_cannot_be_asked_is_refused_at_set_up_though_training_would_shorten_it(
+    folder: Path,
+) -> None:
+    with_dialogue(folder, "short?", "long " * 200)
+    processor = PMCCambrianProcessor.from_preset("tiny", max_length=150, too_long="shorten")
+    fitted = module(folder, processor=processor)
+    fitted.setup("test")
+    assert (len(fitted.examples("test")), fitted.summary()["shortened"]) == (3, 1)
+    asked = module(folder, processor=processor)
+    asked.setup("predict")
+    ids = [i for batch in asked.predict_dataloader() for i in batch["example_ids"]]
+    assert ids == ["folder/3#q0", "folder/3#q1"]
+    assert [(item.item, item.kind) for item in asked.refused.items] == [("folder/3#c", "too_long")]
+    asked.setup("predict")  # Lightning may ask again
+    assert len(asked.refused.items) == 1
 
 
 def test_an_image_that_cannot_be_decoded_is_an_error_that_names_it(folder: Path) -> None:

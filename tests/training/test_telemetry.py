@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -21,7 +22,7 @@ from semihvision.core.errors import InputError
 from semihvision.tracking import TRAIN, lightning_logger, metric_history, store_client
 from semihvision.training import Telemetry, ValidationReport
 from semihvision.training.throughput import FlopCounter, Window, gradient_norm, peak_flops, speed
-from semihvision.training.validation_report import evenly, group_sums, may_be_shown
+from semihvision.training.validation_report import _answer, evenly, group_sums, may_be_shown
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers:UserWarning",
@@ -170,6 +171,21 @@ def test_samples_are_shown_only_if_all_their_cards_allow_redistribution() -> Non
     assert not may_be_shown(example(0, "vqa_rad", "mimic_cxr"))
     assert not may_be_shown(example(0, "pmc_instruct"))  # on conditions
     assert not may_be_shown(example(0, "a source without a card"))
+
+
+def test_a_sample_whose_question_is_too_long_stands_in_the_table_with_the_reason() -> None:
+    class Data:
+        kind = "too_long"
+
+        def prompts(self, split: str, indices: list[int]) -> None:
+            raise InputError("900 tokens; expected at most 100", kind=self.kind)
+
+    trainer: Any = SimpleNamespace(datamodule=Data())
+    stage: Any = None
+    assert _answer(trainer, stage, 0) == "not asked: 900 tokens; expected at most 100"
+    Data.kind = "unusable"
+    with pytest.raises(InputError, match="900"):
+        _answer(trainer, stage, 0)
 
 
 def test_restricted_samples_stay_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

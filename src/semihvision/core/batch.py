@@ -149,6 +149,12 @@ class Processor(Protocol):
         """Says how `encode` would take a sample, and raises what it would, from image sizes."""
         ...
 
+    def check_prompt(
+        self, example_id: str, turns: Sequence[Turn], sizes_wh: Sequence[tuple[int, int]]
+    ) -> None:
+        """Raises what `encode_prompt` would, from image sizes."""
+        ...
+
     def expanded_length(self, num_tokens: int, sizes_wh: Sequence[tuple[int, int]]) -> int:
         """Length of a sample of so many tokens once its images are expanded."""
         ...

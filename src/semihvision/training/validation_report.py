@@ -115,23 +115,37 @@ class ValidationReport(Callback):
     def _table(
         self, trainer: L.Trainer, pl_module: L.LightningModule, indices: Sequence[int]
     ) -> dict[str, list[Any]]:
-        data, stage = _data(trainer), cast(Any, pl_module)
+        data = _data(trainer)
         table: dict[str, list[Any]] = defaultdict(list)
         for index in indices:
             example = data.examples("validation")[index]
-            batch = data.prompts("validation", [index])
-            batch = trainer.strategy.batch_to_device(batch, pl_module.device)
-            with trainer.precision_plugin.forward_context():
-                (answered,) = stage.predict_step(batch, 0)
+            answer = _answer(trainer, pl_module, index)
             table["id"].append(example.example_id)
             table["source"].append(example.source)
             table["modality"].append(example.modality or "not stated")
             table["question"].append(_last(example.turns, "human"))
             table["reference"].append(_last(example.turns, "gpt"))
-            table["answer"].append(answered["answer"])
+            table["answer"].append(answer)
             if self.log_images:
                 table["image"].append(_thumbnail(data.pictures(example)))
         return table
+
+
+def _answer(trainer: L.Trainer, pl_module: L.LightningModule, index: int) -> str:
+    """Answer to a validation sample's question, or why it cannot be asked.
+
+    A sample that was shortened for the loss is still whole as a question, and may be too long.
+    """
+    try:
+        batch = _data(trainer).prompts("validation", [index])
+    except InputError as error:
+        if error.kind != "too_long":
+            raise
+        return f"not asked: {error}"
+    batch = trainer.strategy.batch_to_device(batch, pl_module.device)
+    with trainer.precision_plugin.forward_context():
+        (answered,) = cast(Any, pl_module).predict_step(batch, 0)
+    return str(answered["answer"])
 
 
 def group_sums(
