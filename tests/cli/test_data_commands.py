@@ -5,7 +5,7 @@ import pytest
 from hand_written_records import ALL, eurorad_case
 
 from semihvision.cli.main import main
-from semihvision.core.card import CARD_MODULES
+from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.parquet import write_records
 from semihvision.core.record import Record, Text
 
@@ -169,3 +169,18 @@ def test_export_writes_lines_and_says_what_had_none(
 def test_an_unknown_verb_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["records", "burn"]) == 2
     assert "expected one of: show, stats, export" in capsys.readouterr().err
+
+
+def test_stats_by_licence_say_what_may_be_done(
+    five: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["records", "stats", str(five), "--licences", "--json"]) == 0
+    rows = {tuple(row["sources"]): row for row in json.loads(said(capsys))}
+
+    assert sum(row["records"] for row in rows.values()) == len(ALL)
+    eurorad = rows[("eurorad",)]
+    assert eurorad["to_a_hosted_model"] == "your consent"
+    assert eurorad["redistribution"] == card("eurorad").redistribution
+
+    assert main(["records", "stats", str(five), "--licences"]) == 0
+    assert "passing on" in said(capsys)

@@ -183,3 +183,33 @@ def test_unknown_conditions_and_odd_endpoints_are_errors() -> None:
 @pytest.mark.parametrize("name", CARD_MODULES)
 def test_no_source_goes_anywhere_by_default(name: str) -> None:
     assert not may_send(card(name), HOSTED, []).allowed
+
+
+TERMS = {
+    "mimic_cxr": {"zero_retention", "no_training", "no_human_review"},
+    "padchest": {"agreement_allows"},
+    "radiopaedia": {"owner_permission"},
+    "jama": {"owner_permission"},
+    "lld_mmri": {"agreement_allows"},
+    "quilt_1m": {"agreement_allows"},
+    "folder": {"institution_approval", "zero_retention", "no_training", "no_human_review"},
+    "deeplesion": set(),
+    "eurorad": set(),
+    "vqa_rad": set(),
+}
+"""What each owner's terms ask for before a hosted model sees anything (README, "Sources")."""
+
+
+@pytest.mark.parametrize(("name", "needed"), TERMS.items())
+def test_truth_table_of_the_sources(name: str, needed: set[str]) -> None:
+    """Exactly those statements open the way, for this source and endpoint and no other."""
+    one = card(name)
+    assert set(one.api_conditions) == needed
+    assert may_send(one, LOCAL, []).allowed
+    for count in range(len(CONDITIONS) + 1):
+        for states in combinations(CONDITIONS, count):
+            given = Permission(source=name, endpoint=HOSTED, states=states)
+            assert may_send(one, HOSTED, [given]).allowed == (needed <= set(states))
+            other = Permission(source="open_guidelines", endpoint=HOSTED, states=states)
+            assert not may_send(one, HOSTED, [other]).allowed
+            assert not may_send(one, "https://elsewhere.org/v1", [given]).allowed

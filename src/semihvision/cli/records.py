@@ -15,6 +15,7 @@ from semihvision.core.lineage import sources_of, withheld_by
 from semihvision.core.llava import export_lines
 from semihvision.core.parquet import count_records, read_records
 from semihvision.core.record import Record
+from semihvision.core.rights import RightsCounts
 
 _SHOWN_CHARS = 60
 
@@ -59,8 +60,13 @@ def stats(argv: list[str]) -> int:
     """Counts a file's records."""
     made = parser("records stats", "Counts records by source, modality, licence, split and more.")
     made.add_argument("file", type=Path, help="Parquet file of records")
+    made.add_argument(
+        "--licences", action="store_true", help="by licence, and by what may be done with them"
+    )
     made.add_argument("--json", action="store_true", help="one JSON document")
     arguments = made.parse_args(argv)
+    if arguments.licences:
+        return _licences(arguments.file, as_json=arguments.json)
     counts = RecordCounts()
     for record in read_records(arguments.file):
         counts.add(record)
@@ -69,6 +75,30 @@ def stats(argv: list[str]) -> int:
         print_json(document)
     else:
         print_table(str(arguments.file), ("what", "value", "number"), _counted(document))
+    return EXIT_DONE
+
+
+def _licences(file: Path, *, as_json: bool) -> int:
+    counts = RightsCounts()
+    for record in read_records(file):
+        counts.add(record)
+    rows = counts.document()
+    if as_json:
+        print_json(rows)
+        return EXIT_DONE
+    columns = ("licence", "from", "to a hosted model", "passing on", "commercial", "records")
+    cells = [
+        (
+            row["licence"] + (", share alike" if row["share_alike"] else ""),
+            ", ".join(row["sources"]),
+            row["to_a_hosted_model"],
+            row["redistribution"] + ("" if row["exports_text"] else ", no text in any export"),
+            row["commercial_use"],
+            f"{row['records']:,} ({row['images']:,} images)",
+        )
+        for row in rows
+    ]
+    print_table(str(file), columns, cells)
     return EXIT_DONE
 
 
