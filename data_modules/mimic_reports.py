@@ -50,7 +50,7 @@ def report_sections(report: str) -> dict[str, str]:
     parts = _parts("\n" + report.replace("\r\n", "\n"))
     if not {"impression", "findings"} & {name for name, _ in parts}:
         name, text = parts.pop()
-        first, *others = _BLANK.split(text.strip())
+        first, *others = _BLANK.split(text)
         parts += [(name, first), ("last_paragraph", "\n".join(others))]
     sections = {name: " ".join(text.split()) for name, text in parts}
     return {name: text for name, text in sections.items() if text}
