@@ -33,6 +33,7 @@ from data_modules.cells import image_of_cell
 from data_modules.conversations import conversation_of, text_of
 from data_modules.reading import licence_of, valid_record
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.json_stream import object_rows
 from semihvision.core.record import Label, Provenance, Record
@@ -50,6 +51,25 @@ CARD = Card(
     api_clause="Apache-2.0 sets no rule for hosted models; figures keep their articles' licences.",
     redistribution="yes",
     commercial_use="conditional",
+    components=(
+        Component(
+            name="alignment",
+            patterns=("PubMedVision_Alignment_VQA.json",),
+            unit="rows",
+            published=647_031,
+            origin="owners",
+            is_required=False,
+        ),
+        Component(
+            name="instruction tuning",
+            patterns=("PubMedVision_InstructionTuning_VQA.json",),
+            unit="rows",
+            published=647_031,
+            origin="owners",
+            is_required=False,
+        ),
+        Component(name="figures", patterns=("images/*",)),
+    ),
     notes=(
         "Its texts were written by GPT-4V from figures and captions, so the provider's terms apply "
         "too. The licences of the single figures are not part of the files."

@@ -55,7 +55,7 @@ CARD = Card(
     commercial_use="not stated",
     components=(
         Component(name="table", patterns=("quilt_1M_lookup.csv",), unit="rows"),
-        Component(name="frames", patterns=("quilt_1m/*.jpg", "images/*.jpg", "*.jpg")),
+        Component(name="frames", patterns=("quilt_1m/*", "images/*", "*.jpg")),
     ),
     notes="The owners state no licence; that a hosted model needs their terms' leave is inferred.",
 )

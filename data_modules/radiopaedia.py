@@ -29,6 +29,7 @@ from typing import NamedTuple
 from data_modules.cells import image_of_cell
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.record import QA, ImageRef, Label, Record, Text
 from semihvision.core.tables import csv_rows, required_file
@@ -49,6 +50,13 @@ CARD = Card(
     redistribution="no",
     commercial_use="no",
     exports_text=False,
+    components=(
+        Component(
+            name="tables",
+            patterns=("radiopaedia.csv", "radiopaedia_modality.csv"),
+            unit="rows",
+        ),
+    ),
     notes="The clause on hosted models is our reading of a site agreement that was not quoted.",
 )
 
