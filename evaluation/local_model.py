@@ -1,5 +1,6 @@
 """The answerer for a model folder: PMC-Cambrian, greedy, in batches."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from evaluation.predictions import Prediction
 from evaluation.questions import Picture, Question
 from models.configuration import PMCCambrianConfig
 from models.modeling import PMCCambrian
+from models.official_prompt import read_system_prompt
 from models.processing import PMCCambrianProcessor
 from semihvision.core.batch import Batch, EncodedSample, TowerPixels
 from semihvision.core.errors import InputError
@@ -54,21 +56,34 @@ class LocalAnswerer:
         self._prepared_bytes = 0
 
     @classmethod
-    def load(cls, folder: Path, **settings: Any) -> "LocalAnswerer":
+    def load(
+        cls,
+        folder: Path,
+        *,
+        system_prompt_file: str = "",
+        other_prompt: bool = False,
+        **settings: Any,
+    ) -> "LocalAnswerer":
         """Loads a model folder, onto a GPU where there is one.
 
         Args:
             folder: As `fit` or `save_pretrained` wrote it.
+            system_prompt_file: UTF-8 file with a system text in place of the folder's; empty for
+                the folder's.
+            other_prompt: Ask weights of an official checkpoint with another prompt than theirs.
             **settings: Those of the class.
 
         Raises:
             InputError: No such folder, not a model folder, or one whose files are damaged or do not
-                belong together.
+                belong together; an unusable system text, or not that of the official checkpoint.
         """
         _require_model_folder(folder)
+        text = read_system_prompt(system_prompt_file) if system_prompt_file else None
         try:
+            processor = PMCCambrianProcessor.from_pretrained(
+                folder, system_prompt=text, other_prompt=other_prompt
+            )
             model = PMCCambrian.from_pretrained(folder)
-            processor = PMCCambrianProcessor.from_pretrained(folder)
         except InputError:
             raise
         except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
@@ -81,8 +96,16 @@ class LocalAnswerer:
 
     @property
     def identity(self) -> Mapping[str, str | int | float]:
-        """Hash of the model folder and the length limit; the batch size is left out."""
-        return {"checkpoint_hash": self._model_hash, "max_new_tokens": self._max_new_tokens}
+        """Hashes of the model folder and of the system text, and the length limit.
+
+        The batch size is left out: answers do not depend on it.
+        """
+        text = self._processor.template.system_prompt
+        return {
+            "checkpoint_hash": self._model_hash,
+            "system_prompt_hash": hashlib.sha256(text.encode()).hexdigest(),
+            "max_new_tokens": self._max_new_tokens,
+        }
 
     def answer(self, questions: Sequence[Question], on_answer: OnAnswer) -> None:
         """See `evaluation.answerers.Answerer`.

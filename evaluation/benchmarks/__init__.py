@@ -16,6 +16,7 @@ BENCHMARK_MODULES: dict[str, str] = {
     "vqa_rad": "evaluation.benchmarks.vqa_rad",
     "slake": "evaluation.benchmarks.slake",
     "path_vqa": "evaluation.benchmarks.path_vqa",
+    "mmmu_med": "evaluation.benchmarks.mmmu_med",
 }
 """Benchmark name -> module with
 

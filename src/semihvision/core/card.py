@@ -32,6 +32,7 @@ CARD_MODULES: dict[str, str] = {
     "vqa_rad": "data_modules.vqa_rad",
     "slake": "data_modules.slake",
     "path_vqa": "data_modules.path_vqa",
+    "mmmu_med": "evaluation.benchmarks.mmmu_med",
     "open_guidelines": "data_modules.open_guidelines",
 }
 """Source name to the module whose `CARD` describes it."""

@@ -1,0 +1,240 @@
+"""MMMU Health & Medicine: college questions of five subjects, 30 validation questions each.
+
+Owner: Yue et al. (MMMU-Benchmark).
+URL: https://mmmu-benchmark.github.io/
+Licence: Apache-2.0.
+Access: open download; nothing is downloaded here.
+Citation: Yue et al., "MMMU: a massive multi-discipline multimodal understanding and reasoning
+    benchmark for expert AGI", CVPR 2024 (arXiv 2311.16502).
+Expected tree (one of these, for references; the first for `evaluate`)::
+
+    <root>/<Subject>/validation-*.parquet    id, question, options, answer, question_type,
+                                             image_1 .. image_7 {bytes, path}   (Hugging Face)
+    <root>/<Subject>/output.json             [{id, question_type, answer, all_choices, index2ans,
+                                             response}]: a model's answers, which hold the golds
+    <root>/answer_dict_val.json              {id: {question_type, ground_truth}}: letters only
+
+Split policy: validation; the answers of the test split are not public.
+Known (read in the files): 150 of 900 validation questions, 145 multiple-choice with 2 to 6 options
+    and 5 short answers, some of these single letters; three golds of other subjects are lists.
+    The Parquet columns are general knowledge and third parties'. A question or option names its
+    images as "<image 1>"; the words are kept and the images stand in front, in their order.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_modules.cells import literal
+from evaluation.conventions import CHOICE_CONVENTIONS as CONVENTIONS
+from evaluation.options import LETTERS
+from evaluation.questions import Picture, Question, choice_question
+from evaluation.references import Reference
+from semihvision.core.card import Card
+from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.json_files import read_json
+
+__all__ = ["CARD", "CONVENTIONS", "load", "questions"]
+
+CARD = Card(
+    name="mmmu_med",
+    title="MMMU Health & Medicine",
+    owner="Yue et al., MMMU-Benchmark",
+    url="https://mmmu-benchmark.github.io/",
+    licence="Apache-2.0",
+    licence_url="https://www.apache.org/licenses/LICENSE-2.0",
+    access="Open download.",
+    citation="Yue et al., MMMU, CVPR 2024 (arXiv 2311.16502)",
+    human_text=True,
+    api_clause="Apache-2.0 sets no rule for hosted models.",
+    redistribution="yes",
+    commercial_use="yes",
+    notes="A benchmark: for evaluation only. Images keep the rights of their sources.",
+)
+
+SUBJECTS = (
+    "Basic_Medical_Science", "Clinical_Medicine", "Diagnostics_and_Laboratory_Medicine",
+    "Pharmacy", "Public_Health",
+)  # fmt: skip
+NUM_IMAGES = 7
+_ID = re.compile(r"validation_(.+)_\d+")
+_COLUMNS = ("id", "question", "options", "answer", "question_type")
+_IMAGES = tuple(f"image_{number}" for number in range(1, NUM_IMAGES + 1))
+
+
+def load(path: Path, refused: RefusalLog) -> list[Reference]:
+    """Reads the golds of the five subjects.
+
+    Args:
+        path: A folder in one of the layouts above, or one of the JSON files.
+        refused: Gets questions that cannot be used.
+
+    Raises:
+        InputError: Nothing of the layouts is there, or a file is unreadable.
+    """
+    references: dict[str, Reference] = {}
+    for file, item, row in _rows(path):
+        try:
+            if _subject(row) not in SUBJECTS:
+                continue
+            reference = reference_of(row)
+            if reference.id in references:
+                raise InputError("this id was already used; the first is kept", kind="repeated_id")
+        except InputError as error:
+            refused.add(item, reason=str(error), kind=error.kind, file=file.name)
+        else:
+            references[reference.id] = reference
+    return list(references.values())
+
+
+def _subject(row: Mapping[str, Any]) -> str:
+    found = _ID.fullmatch(str(row.get("id")))
+    if found is None:
+        raise InputError("id: expected validation_<Subject>_<number>", kind="invalid_row")
+    return found[1]
+
+
+def _rows(path: Path) -> Iterator[tuple[Path, str, dict[str, Any]]]:
+    """File, place and row of every question, in whichever layout is there."""
+    files = _parquet_files(path)
+    if files:
+        from evaluation.columnar import table_rows
+
+        for file in files:
+            yield from ((file, place.item, row) for place, row in table_rows(file, _COLUMNS))
+        return
+    for file in _json_files(path):
+        document = read_json(file)
+        if isinstance(document, dict):
+            document = [
+                {**value, "id": name} if isinstance(value, dict) else {"id": name}
+                for name, value in document.items()
+            ]
+        if not isinstance(document, list):
+            raise InputError(f"{file}: expected an array of rows, or id -> ground_truth")
+        for number, row in enumerate(document):
+            yield file, f"row {number}", row if isinstance(row, dict) else {}
+
+
+def _parquet_files(path: Path) -> list[Path]:
+    found = (sorted((path / subject).glob("validation-*.parquet")) for subject in SUBJECTS)
+    return [file for files in found for file in files]
+
+
+def _json_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    outputs = [path / subject / "output.json" for subject in SUBJECTS]
+    found = [file for file in outputs if file.is_file()]
+    if not found and (path / "answer_dict_val.json").is_file():
+        found = [path / "answer_dict_val.json"]
+    if not found:
+        raise InputError(
+            f"{path}: none of <Subject>/validation-*.parquet, <Subject>/output.json and "
+            "answer_dict_val.json is there"
+        )
+    return found
+
+
+def reference_of(row: Mapping[str, Any]) -> Reference:
+    """One question of any of the layouts.
+
+    Raises:
+        InputError: Names the field, never its content.
+    """
+    subject, golds = _subject(row), _golds(row)
+    options: Sequence[str] = ()
+    letter = ""
+    if row.get("question_type") == "multiple-choice":
+        letter, options = golds[0], _options(row)
+        if letter not in tuple(LETTERS[: len(options)]):
+            raise InputError("the gold is not the letter of an option", kind="answer")
+    elif row.get("question_type") not in ("short-answer", "open"):
+        raise InputError(
+            "question_type: expected multiple-choice, short-answer or open", kind="invalid_row"
+        )
+    return Reference(
+        id=str(row["id"]),
+        question=str(row.get("question", "")),
+        answer=golds[0],
+        answer_type="CLOSED" if letter else "OPEN",
+        question_type=str(row["question_type"]),
+        image="",
+        group=str(row["id"]),
+        options=tuple(options),
+        letter=letter,
+        alternatives=tuple(golds[1:]),
+        subsets=(subject,),
+    )
+
+
+def _golds(row: Mapping[str, Any]) -> list[str]:
+    gold = row.get("ground_truth", row.get("answer"))
+    if isinstance(gold, str) and gold.startswith("[") and "options" in row:
+        gold = literal(gold)
+    golds = gold if isinstance(gold, list) else [gold]
+    if not golds or not all(isinstance(one, str) and one.strip() for one in golds):
+        raise InputError("the gold: expected text or a list of texts", kind="invalid_row")
+    return golds
+
+
+def _options(row: Mapping[str, Any]) -> list[str]:
+    """Texts of the options; empty texts where only letters are known."""
+    if "index2ans" in row:
+        by_letter, letters = row["index2ans"], row.get("all_choices")
+        if not isinstance(by_letter, dict) or letters != list(LETTERS[: len(by_letter)]):
+            raise InputError("index2ans: expected options by letter from A", kind="invalid_row")
+        options = [by_letter.get(letter) for letter in letters]
+    elif "options" in row:
+        options = literal(str(row["options"])) or []
+    else:
+        return [""] * len(LETTERS)
+    if not isinstance(options, list) or not all(isinstance(one, str) for one in options):
+        raise InputError("options: expected a list of texts", kind="invalid_row")
+    return options
+
+
+def questions(root: Path, refused: RefusalLog) -> list[Question]:
+    """The validation questions with their images.
+
+    Raises:
+        InputError: No Parquet file is there, or one is unreadable.
+    """
+    from evaluation.columnar import table_rows
+
+    files = _parquet_files(root)
+    if not files:
+        raise InputError(f"{root}: no <Subject>/validation-*.parquet with the images")
+    found: dict[str, Question] = {}
+    for file in files:
+        for place, row in table_rows(file, _COLUMNS, also=_IMAGES):
+            try:
+                question = _question(row)
+                if question.id in found:
+                    raise InputError("this id was already used", kind="repeated_id")
+            except InputError as error:
+                refused.add(place.item, reason=str(error), kind=error.kind, file=file.name)
+            else:
+                found[question.id] = question
+    return list(found.values())
+
+
+def _question(row: Mapping[str, Any]) -> Question:
+    reference = reference_of(row)
+    return choice_question(
+        reference.id,
+        source="mmmu_med",
+        text=reference.question,
+        options=reference.options,
+        pictures=[_picture(row[name]) for name in _IMAGES if row.get(name)],
+    )
+
+
+def _picture(image: Any) -> Picture:
+    from evaluation.embedded import embedded_picture
+
+    data = image.get("bytes") if isinstance(image, dict) else None
+    if not isinstance(data, bytes):
+        raise InputError("an image without its bytes", kind="unreadable_image")
+    return embedded_picture(data, lambda: data)
