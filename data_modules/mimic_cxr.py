@@ -124,7 +124,10 @@ _ID_FORMS = {
     "dicom_id": re.compile(r"[0-9a-f-]+"),
     "subject_id": re.compile(r"[0-9]+"),
     "study_id": re.compile(r"[0-9]+"),
+    "StudyDate": re.compile(r"([0-9]{8})?"),
 }
+_STATES = ("1", "1.0", "0", "0.0", "-1", "-1.0", "")
+"""What a labeller says of a finding: present, absent, uncertain, not mentioned."""
 
 Row = dict[str, str]
 
@@ -171,10 +174,11 @@ def _studies(metadata: Path, refused: RefusalLog) -> dict[str, list[Row]]:
     studies: dict[str, list[Row]] = {}
     seen: set[str] = set()
     for line, row in csv_rows(metadata, _USED_COLUMNS, refused):
-        wrong = [name for name, form in _ID_FORMS.items() if not form.fullmatch(row[name])]
+        wrong = [name for name, form in _ID_FORMS.items() if not form.fullmatch(row.get(name, ""))]
         if wrong:
             reason = (
-                f"{', '.join(wrong)}: expected digits; in dicom_id hexadecimal digits and hyphens"
+                f"{', '.join(wrong)}: expected digits; in dicom_id hexadecimal digits and hyphens, "
+                "in StudyDate eight or none"
             )
             refused.add(f"line {line}", reason=reason, kind="invalid_row", file=metadata.name)
         elif row["dicom_id"] in seen:
@@ -191,7 +195,8 @@ def _by_id(
 ) -> dict[str, Row] | None:
     """The rows of an optional table by its first column; None where there is no such table.
 
-    A repeated row is refused; where it says something else, so is the first one.
+    A repeated row is refused; where it says something else, so is the first one. A row of labels
+    with a cell that is none is refused.
     """
     path = next((root / name for name in table_names(name) if (root / name).is_file()), None)
     if path is None:
@@ -199,6 +204,10 @@ def _by_id(
     table: dict[str, Row] = {}
     contradicted: set[str] = set()
     for line, row in csv_rows(path, columns, refused):
+        if name in LABELLERS and any(row[column].strip() not in _STATES for column in FINDINGS):
+            reason = "a label: expected 1.0, 0.0, -1.0 or nothing"
+            refused.add(f"line {line}", reason=reason, kind="invalid_row", file=path.name)
+            continue
         key = row[columns[0]]
         first = table.setdefault(key, row)
         if first is row:
@@ -286,18 +295,18 @@ def _labels(found: list[tuple[str, Row]]) -> tuple[Label, ...]:
 
 
 def _texts(root: Path, study: str, folder: str, refused: RefusalLog) -> Iterator[Text]:
-    path = inside(root, f"{folder}.txt")
-    if not path.is_file():
-        reason = f"{folder}.txt: no such report"
-        refused.add(f"report {study}", reason=reason, kind="missing_report", file=f"{folder}.txt")
-        return
+    name = f"{folder}.txt"
     try:
+        path = inside(root, name)
+        if not path.is_file():
+            raise InputError(f"{name}: no such report", kind="missing_report")
         chosen = chosen_sections(path.read_text(encoding="utf-8"))
+    except InputError as error:
+        refused.add(f"report {study}", reason=str(error), kind=error.kind, file=name)
+        return
     except UnicodeDecodeError:
-        reason = f"{folder}.txt: no UTF-8"
-        refused.add(
-            f"report {study}", reason=reason, kind="unreadable_report", file=f"{folder}.txt"
-        )
+        reason, kind = f"{name}: no UTF-8", "unreadable_report"
+        refused.add(f"report {study}", reason=reason, kind=kind, file=name)
         return
     for kind, text in chosen.items():
         yield Text(text_id=kind, kind=kind, text=text, provenance_id=OWNER.provenance_id)

@@ -5,6 +5,7 @@ import gzip
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from numpy.random import Generator, default_rng
 
@@ -18,6 +19,16 @@ from data_modules.mimic_cxr import (
 from data_modules.phantom_words import lesions, other_side, sentence
 from data_modules.phantoms import Factors, design, draw
 
+Row = dict[str, str]
+
+
+class Tables(NamedTuple):
+    """Rows of the owners' tables; both labellers say the same."""
+
+    metadata: list[Row]
+    splits: list[Row]
+    labels: list[Row]
+
 
 def write_twin(root: Path, *, cases: int, seed: int) -> None:
     """Writes studies of drawn chest radiographs with reports in the owners' form.
@@ -30,8 +41,13 @@ def write_twin(root: Path, *, cases: int, seed: int) -> None:
         cases: Number of studies, one patient each.
         seed: Decides everything.
     """
+    write_tables(root, draw_studies(root, cases, seed))
+
+
+def draw_studies(root: Path, cases: int, seed: int) -> Tables:
+    """Draws images and reports of all studies; every second study has two images."""
     random = default_rng([seed, 5])
-    metadata, splits, labels = [], [], []
+    tables = Tables([], [], [])
     for index, drawn in enumerate(design(cases, random, ("lungs",))):
         factors = drawn._replace(number=0) if index % 4 == 3 else drawn
         subject, study = str(10000001 + index), str(50000001 + index)
@@ -44,15 +60,22 @@ def write_twin(root: Path, *, cases: int, seed: int) -> None:
             image = draw(factors, [seed, 5, index, number]).image()
             image.save(folder / f"{dicom_id}.jpg", quality=95)
             about = {"dicom_id": dicom_id, "subject_id": subject, "study_id": study}
-            size = {"Rows": image.height, "Columns": image.width}
-            metadata.append({**about, "ViewPosition": view, **size})
-            splits.append({**about, "split": split})
+            size = {"Rows": str(image.height), "Columns": str(image.width)}
+            tables.metadata.append({**about, "ViewPosition": view, **size})
+            tables.splits.append({**about, "split": split})
         named = {"No Finding": "1.0"} if factors.number == 0 else {"Lung Lesion": "1.0"}
-        labels.append({"subject_id": subject, "study_id": study, **named})
-    _write_table(root, "metadata", METADATA_COLUMNS, metadata)
-    _write_table(root, "split", ("dicom_id", "study_id", "subject_id", "split"), splits)
+        tables.labels.append({"subject_id": subject, "study_id": study, **named})
+    return tables
+
+
+def write_tables(root: Path, tables: Tables) -> None:
+    """Writes the owners' four tables."""
+    _write_table(root, "metadata", METADATA_COLUMNS, tables.metadata)
+    split_columns = ("dicom_id", "study_id", "subject_id", "split")
+    _write_table(root, "split", split_columns, tables.splits)
     for name in LABELLERS:
-        _write_table(root, name, ("subject_id", "study_id", *FINDINGS), labels, compress=True)
+        columns = ("subject_id", "study_id", *FINDINGS)
+        _write_table(root, name, columns, tables.labels, compress=True)
 
 
 def _report(factors: Factors, index: int) -> str:

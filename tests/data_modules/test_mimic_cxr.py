@@ -255,6 +255,34 @@ def test_shifted_cells_are_refused_without_being_quoted(column: str, tmp_path: P
     assert "Jane" not in str(item)
 
 
+def test_a_label_that_is_none_and_a_date_in_another_form_are_refused(tmp_path: Path) -> None:
+    root = write(tmp_path, image_row(), {**image_row("a-2"), "StudyDate": "6 May 2180"})
+    labels = {"subject_id": "10000001", "study_id": "50000001", "Edema": "Jane Doe"}
+    columns = ("subject_id", "study_id", *mimic_cxr.FINDINGS)
+    table(root / "mimic-cxr-2.0.0-negbio.csv", columns, labels)
+
+    (record,), refused = read(root)
+
+    assert record.labels == ()
+    assert sorted((item.item, item.kind, item.file) for item in refused.items) == [
+        ("line 2", "invalid_row", "mimic-cxr-2.0.0-negbio.csv"),
+        ("line 3", "invalid_row", "mimic-cxr-2.0.0-metadata.csv"),
+    ]
+    assert "Jane" not in str(refused.items)
+
+
+def test_a_report_outside_of_the_root_is_refused_alone(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    root = write(tmp_path / "root", image_row(), report=None)
+    (tmp_path / "note.txt").write_text(REPORT)
+    (root / f"{STUDY}.txt").symlink_to(tmp_path / "note.txt")
+
+    (record,), refused = read(root)
+
+    assert record.texts == ()
+    assert refused.counts() == {"path_outside_root": 1}
+
+
 def test_no_metadata_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"metadata\.csv or mimic-cxr-2\.0\.0-metadata\.csv\.gz"):
         read(tmp_path)
