@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sources": ("semihvision.cli.sources", "the sources' cards: licence, access, conditions"),
     "doctor": ("semihvision.cli.doctor", "what is installed, present, partial, corrupt, missing"),
     "prepare": ("semihvision.cli.prepare", "an owner's files -> Records in Parquet"),
-    "records": ("semihvision.cli.records", "look at Records: show, stats, export"),
+    "records": ("semihvision.cli.records", "look at Records: show, stats, export, browse"),
     "index": ("semihvision.cli.index", "retrieval index: build, search, audit"),
     "annotate": ("semihvision.cli.annotate", "the semi-human pipeline: plan, run, status, export"),
     "fit": ("semihvision.cli.train", "train a stage (LightningCLI)"),

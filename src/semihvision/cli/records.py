@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from semihvision.cli.browse import browse
 from semihvision.cli.output import print_json, print_table, stderr
 from semihvision.cli.parsing import dispatch, parser
 from semihvision.core.card import CARD_MODULES, card
@@ -28,6 +29,7 @@ def run(argv: list[str]) -> int:
             "show": (show, "some records, a line each; long texts are cut"),
             "stats": (stats, "counts by source, modality, licence, split, ..."),
             "export": (export, "LLaVA/Cambrian JSON lines of questions and conversations"),
+            "browse": (browse, "one static HTML page: thumbnails with boxes, texts, filters"),
         },
         argv,
     )
