@@ -47,12 +47,13 @@ def write_twin(root: Path, *, cases: int, seed: int) -> None:
 def draw_figures(root: Path, cases: int, seed: int) -> list[Figure]:
     """Draws all figures and returns their rows."""
     random = default_rng([seed, 11])
+    for name in ("images", "images_2"):
+        (root / name).mkdir(parents=True, exist_ok=True)
     figures = []
     for index, factors in enumerate(design(cases, random)):
         second, test = index % 4 == 3, index % 5 == 4
         table = ("test" if test else "train") + ("_2" if second else "")
         folder = root / ("images_2" if second else "images")
-        folder.mkdir(parents=True, exist_ok=True)
         for number in range(2 if index % 3 == 2 else 1):
             name = f"PMC{9000001 + index}_F{number + 1}.jpg"
             image = draw(factors, [seed, 11, index, number]).image().convert("RGB")

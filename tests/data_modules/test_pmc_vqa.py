@@ -166,6 +166,14 @@ def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_a_twin_of_one_case_is_read_whole_too(tmp_path: Path) -> None:
+    pmc_vqa.write_twin(tmp_path, cases=1, seed=1)
+
+    records, refused = read(tmp_path)
+
+    assert (len(records), refused.items) == (1, [])
+
+
 def test_the_twin_is_read_whole_and_its_answers_are_balanced(tmp_path: Path) -> None:
     pmc_vqa.write_twin(tmp_path, cases=40, seed=1)
 
