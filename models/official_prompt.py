@@ -24,8 +24,7 @@ OFFICIAL_SYSTEM_SHA256 = "a63d7693aaa6fb85b9f24405a244fd99a0c0610345cd9111e5cb88
 
 _OVERRIDE = (
     "give the official text as a file (`system_prompt_file`, `--system-prompt FILE`), or say that "
-    "another prompt is meant (`other_prompt: true`, `--other-prompt`; for `evaluate`, remove "
-    "`official` from the folder's processing.json)"
+    "another prompt is meant (`other_prompt: true`, `--other-prompt`)"
 )
 
 

@@ -73,6 +73,10 @@ def test_a_model_folder_under_two_controls_from_a_file(
     assert not (mlflow_store.artifacts(document["run_id"]) / "samples_jama.json").exists()
     _, again, _ = evaluate(capsys, "-c", config)
     assert [one["asked"] for one in again["evaluations"]] == [0, 0]
+    text = tmp_path / "system.txt"
+    text.write_text("Be kind.")
+    _, otherwise, _ = evaluate(capsys, "-c", config, "--system_prompt_file", text)
+    assert [one["asked"] for one in otherwise["evaluations"]] == [4, 4]
 
 
 def test_an_endpoint_on_loopback(cases, tmp_path, capsys, mlflow_store, chat_server):
@@ -119,6 +123,8 @@ def test_refused_cases_are_counted_with_exit_code_3(
     [
         (["--model", "m", "--llm", "toy"], "either model"),
         ([], "either model"),
+        (["--llm", "toy", "--other_prompt", "true"], "go with model, not with llm"),
+        (["--llm", "toy", "--system_prompt_file", "x"], "go with model, not with llm"),
         (["--model", "m"], "expected name: folder"),
         (["--model", "m", "--benchmarks.nothing", "."], "unknown benchmark 'nothing'"),
         (["--model", "m", "--benchmarks.jama", "no/such"], "no such folder"),
@@ -148,6 +154,7 @@ def test_restricted_cases_are_refused_at_another_machine_before_a_run_is_opened(
 def test_a_damaged_model_folder_is_unusable_input(cases, tmp_path, capsys):
     folder = tmp_path / "model"
     preset("tiny").save_pretrained(folder)
+    PMCCambrianProcessor.from_preset("tiny").save_pretrained(folder)
     code, _, said = evaluate(capsys, "--model", folder, "--benchmarks.jama", cases)
     assert code == 2
     assert f"{folder}: this model folder cannot be loaded" in said

@@ -1,6 +1,7 @@
 """The tiny model answers; what it says is nonsense, so these are properties, not values."""
 
 import copy
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from evaluation.local_model import LocalAnswerer
 from evaluation.predictions import Prediction
 from evaluation.questions import Picture, Question
 from models import PMCCambrian, PMCCambrianProcessor
+from models.official_prompt import OfficialPrompt
 from semihvision.core.batch import Turn
 from semihvision.core.errors import InputError
 
@@ -126,6 +128,38 @@ def test_a_saved_folder_answers_the_same_and_is_identified_by_its_weights(
         stream.write(bytes([last ^ 1]))
     changed = LocalAnswerer.load(tmp_path / "one", max_new_tokens=6)
     assert changed.identity["checkpoint_hash"] != before
+
+
+def test_another_system_text_is_asked_with_and_is_another_identity(
+    model, processor, tmp_path, monkeypatch
+):
+    folder, text = tmp_path / "one", tmp_path / "system.txt"
+    model.save_pretrained(folder)
+    official = OfficialPrompt(
+        image_position=PMCCambrianProcessor.from_preset(
+            "tiny", system_prompt="Be kind."
+        ).template.num_tokens_before_user(),
+        system_sha256=hashlib.sha256(b"Be kind.").hexdigest(),
+    )
+    PMCCambrianProcessor.from_preset("tiny", official=official).save_pretrained(folder)
+    with pytest.raises(InputError, match=r"is empty.*system_prompt_file"):
+        LocalAnswerer.load(folder)
+    text.write_text("Be kind.\n")
+    asked = LocalAnswerer.load(folder, system_prompt_file=str(text), max_new_tokens=2)
+    free = LocalAnswerer.load(folder, other_prompt=True, max_new_tokens=2)
+    assert asked.identity["checkpoint_hash"] == free.identity["checkpoint_hash"]
+    assert asked.identity["system_prompt_hash"] == official.system_sha256
+    assert free.identity["system_prompt_hash"] == hashlib.sha256(b"").hexdigest()
+    lengths: list[int] = []
+
+    def noting(_self, ids, *_inputs, **_settings):
+        lengths.append(ids.shape[1])
+        return torch.zeros(len(ids), 1, dtype=torch.int64)
+
+    monkeypatch.setattr(PMCCambrian, "generate", noting)
+    for answerer in (asked, free):
+        answerer.answer(QUESTIONS[:1], lambda _: None)
+    assert lengths[0] > lengths[1]
 
 
 def _without_weights(folder: Path) -> None:

@@ -8,8 +8,8 @@ from semihvision.cli.parsing import parser
 from semihvision.core.errors import InputError
 
 _NO_SYSTEM_TEXT = (
-    "not in the folder: to be given wherever it is used, and `evaluate`, which takes none, refuses "
-    "the folder; with --system-prompt it holds the text"
+    "not in the folder: to be given wherever it is used (system_prompt_file, chat's "
+    "--system-prompt); with --system-prompt here, the folder holds the text"
 )
 
 

@@ -33,6 +33,8 @@ def run(argv: list[str]) -> int:
     as_json = config.pop("json")
     if bool(arguments.model) == bool(arguments.llm):
         raise InputError("expected either model (a folder) or llm (a model's name at an endpoint)")
+    if arguments.llm and (arguments.system_prompt_file or arguments.other_prompt):
+        raise InputError("system_prompt_file and other_prompt go with model, not with llm")
     if not arguments.benchmarks:
         raise InputError(f"benchmarks: expected name: folder; names: {', '.join(TASKS)}")
     tasks = [load_task(name, Path(root)) for name, root in arguments.benchmarks.items()]
@@ -71,6 +73,15 @@ def _parser() -> Any:
         "named convention. Answered questions are not asked again.",
     )
     made.add_argument("--model", type=str, default="", help="model folder, as `fit` writes it")
+    made.add_argument(
+        "--system_prompt_file", type=str, default="", help="system text in place of the folder's"
+    )
+    made.add_argument(
+        "--other_prompt",
+        type=bool,
+        default=False,
+        help="ask an official checkpoint with another prompt than it was trained with",
+    )
     add_endpoint_arguments(made, max_tokens=DEFAULT_MAX_TOKENS)
     made.add_argument("--benchmarks", type=dict[str, str], default={}, help="name: folder")
     made.add_argument("--images", type=list[Control], default=["normal"], help="image controls")
@@ -92,6 +103,8 @@ def _answerer(arguments: Any, tasks: Sequence[Task]) -> Answerer:
         disable_progress_bar()  # type: ignore[no-untyped-call]
         return LocalAnswerer.load(
             Path(arguments.model),
+            system_prompt_file=arguments.system_prompt_file,
+            other_prompt=arguments.other_prompt,
             batch_size=arguments.batch_size,
             max_new_tokens=arguments.max_tokens,
         )
