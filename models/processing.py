@@ -101,6 +101,7 @@ class PMCCambrianProcessor:
         *,
         system_prompt: str | None = None,
         other_prompt: bool = False,
+        max_length: int | None = None,
     ) -> "PMCCambrianProcessor":
         """The processor of a model folder that `save_pretrained` wrote.
 
@@ -109,21 +110,29 @@ class PMCCambrianProcessor:
             system_prompt: System text in place of the folder's; ``None`` for the folder's.
             other_prompt: Weights of an official checkpoint are meant to be used with another
                 prompt than theirs: do not check it.
+            max_length: Longest sequence in tokens in place of the folder's, images expanded; at
+                most the decoder's ``max_position_embeddings``. ``None`` for the folder's.
 
         Raises:
             InputError: Settings, configuration or tokenizer are missing or not what was written,
-                or the prompt is not that of the official checkpoint that the weights come from.
+                or the prompt is not that of the official checkpoint that the weights come from, or
+                ``max_length`` is out of range.
         """
         settings = read_settings(folder)
+        config = PMCCambrianConfig.from_folder(folder)
         if other_prompt:
             settings["official"] = None
         if system_prompt is not None:
             settings["system_prompt"] = system_prompt
-        made = cls(
-            PMCCambrianConfig.from_folder(folder),
-            tokenizer=load_tokenizer(str(folder)),
-            **settings,
-        )
+        if max_length is not None:
+            limit = config.text_config.max_position_embeddings
+            if not 1 <= max_length <= limit:
+                raise InputError(
+                    f"max_length {max_length}: expected 1 to {limit}, the positions that this "
+                    "model knows"
+                )
+            settings["max_length"] = max_length
+        made = cls(config, tokenizer=load_tokenizer(str(folder)), **settings)
         made.check_official()
         return made
 

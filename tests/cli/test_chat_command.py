@@ -96,6 +96,36 @@ def test_a_dialogue_takes_images_and_questions_and_survives_mistakes(
     assert "Traceback" not in told
 
 
+def test_a_longer_dialogue_is_a_choice_up_to_the_models_positions(
+    model_folder: Path, capsys: Any
+) -> None:
+    asked = ("--ask", "word " * 400, "--json")
+    code, _, told = chat(capsys, model_folder, *asked)
+    assert code == 2
+    assert "at most 1024" in told
+    code, document, told = chat(capsys, model_folder, *asked, "--max-length", 2048)
+    assert code == 0
+    assert 1024 < json.loads(document)["prompt_tokens"] <= 2048
+    assert "Loading weights" not in told
+    for wrong in (0, 2049):
+        code, _, told = chat(capsys, model_folder, *asked, "--max-length", wrong)
+        assert code == 2
+        assert f"max_length {wrong}: expected 1 to 2048" in told
+
+
+def test_a_device_without_room_is_told_what_helps(
+    model_folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    monkeypatch.setattr(PMCCambrian, "generate", full)
+    code, _, told = chat(capsys, model_folder, "--ask", "x")
+    assert code == 2
+    assert "--dtype bfloat16" in told
+    assert "Traceback" not in told
+
+
 def test_input_that_ends_ends_the_dialogue(
     model_folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,10 @@ NOTICE = (
 )
 HELP = "Commands: /image PATH adds an image to the next question, /reset starts anew, /quit ends.\n"
 
+_OUT_OF_MEMORY = (
+    "the device's memory does not hold model and dialogue: give --dtype bfloat16, which takes half "
+    "of what the float32 folders of `fit` take, fewer images, or --device cpu"
+)
 _DEVICES = ("auto", "cpu", "cuda")
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -34,6 +38,15 @@ def run(argv: list[str]) -> int:
         raise InputError("--json goes with --ask; a dialogue is for reading")
     _check_choice("--device", arguments.device, _DEVICES)
     _check_choice("--dtype", arguments.dtype, _DTYPES)
+    from torch import OutOfMemoryError
+
+    try:
+        return _chat(arguments)
+    except OutOfMemoryError as error:
+        raise InputError(f"{_OUT_OF_MEMORY} ({str(error).partition('.')[0]})") from None
+
+
+def _chat(arguments: Namespace) -> int:
     dialogue = _load(arguments)
     for path in arguments.image:
         attach(dialogue, Path(path))
@@ -60,12 +73,23 @@ def _parser() -> Any:
         action="store_true",
         help="use an official checkpoint with another prompt than it was trained with",
     )
+    made.add_argument(
+        "--max-length",
+        type=int,
+        help="longest dialogue in tokens, images expanded, up to the positions that the model "
+        "knows; default: the folder's, as it was trained",
+    )
     made.add_argument("--max-new-tokens", type=int, default=512, help="longest answer")
     made.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
     made.add_argument("--top-p", type=float, default=1.0, help="with a temperature")
     made.add_argument("--seed", type=int, default=0, help="with a temperature")
     made.add_argument("--device", type=str, default="auto", help=", ".join(_DEVICES))
-    made.add_argument("--dtype", type=str, default="auto", help=", ".join(_DTYPES))
+    made.add_argument(
+        "--dtype",
+        type=str,
+        default="auto",
+        help=f"{', '.join(_DTYPES)}; auto: as stored, which is float32 in the folders of `fit`",
+    )
     made.add_argument("--json", action="store_true", help="one JSON document; with --ask")
     return made
 
@@ -78,6 +102,7 @@ def _check_choice(name: str, found: str, choices: tuple[str, ...]) -> None:
 def _load(arguments: Namespace) -> "Dialogue":
     """Model, processor and decoding from the command line; settings are checked before loading."""
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
     from models.dialogue import Decoding, Dialogue
     from models.modeling import PMCCambrian
@@ -100,7 +125,9 @@ def _load(arguments: Namespace) -> "Dialogue":
         arguments.model,
         system_prompt=None if file is None else read_system_prompt(file),
         other_prompt=arguments.other_prompt,
+        max_length=arguments.max_length,
     )
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     model = PMCCambrian.from_pretrained(arguments.model, dtype=arguments.dtype)
     return Dialogue(model.to(device), processor, decoding)
 
