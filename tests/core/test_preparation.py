@@ -149,14 +149,23 @@ def test_a_refusal_is_remembered_and_said_again(task: Preparation, decoded: list
     assert decoded == []
 
 
-def test_other_code_forgets_everything(
-    task: Preparation, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("changed", "decoded_again"), [("imaging", 6), ("counts.py", 0)])
+def test_other_code_makes_the_files_anew(
+    changed: str, decoded_again: int, task: Preparation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And other code that reads images forgets what it found."""
     prepare_records(task)
-    monkeypatch.setattr(preparation, "code_fingerprint", lambda *folders: "another")
+    kept = preparation.code_fingerprint
 
-    assert prepare_records(task).images_examined == 6
-    assert len(decoded) == 12
+    def edited(*places: Path) -> str:
+        code = [path for place in places for path in [place, *place.rglob("*")]]
+        return kept(*places) + changed * any(path.name == changed for path in code)
+
+    monkeypatch.setattr(preparation, "code_fingerprint", edited)
+
+    done = prepare_records(task)
+
+    assert (done.images_examined, done.is_unchanged) == (decoded_again, False)
 
 
 def test_files_that_options_name_are_input(task: Preparation, tmp_path: Path) -> None:

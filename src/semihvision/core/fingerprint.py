@@ -52,11 +52,14 @@ def file_fingerprint(path: Path) -> tuple[int, int] | None:
 
 
 @cache
-def code_fingerprint(*folders: Path) -> str:
-    """SHA-256 over Python files and the versions of the libraries that read images and tables."""
-    files = {
-        str(path): hash_file(path) for folder in folders for path in sorted(folder.rglob("*.py"))
-    }
+def code_fingerprint(*places: Path) -> str:
+    """SHA-256 over Python code and the versions of the libraries that read images and tables.
+
+    Args:
+        *places: Python files, and folders of them.
+    """
+    found = (path for place in places for path in [*place.rglob("*.py"), place])
+    files = {str(path): hash_file(path) for path in sorted(found) if path.is_file()}
     versions = {name: _version(name) for name in _LIBRARIES}
     return hash_value([SCHEMA_VERSION, files, versions])
 

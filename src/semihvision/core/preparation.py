@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import semihvision.core
 from semihvision.core.counts import RecordCounts
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.fingerprint import code_fingerprint, file_fingerprint, tree_fingerprint
@@ -26,6 +25,9 @@ Told = Callable[[str, int], None]
 
 POOL_FROM = 256
 """New images from which on a pool is started: below, its start (a second or two) costs more."""
+
+
+_CORE = Path(__file__).parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ class Preparation:
         options: These options; they and the files that they name count as input.
         root: Folder in the owner's layout.
         out: Parquet file to write.
-        code: Folders of the code that the result depends on, beside this one.
+        code: Folders of the code that the records depend on, beside this one.
     """
 
     name: str
@@ -79,15 +81,16 @@ class Preparation:
 
     def basis(self) -> str:
         """Hash of what every entry of the cache depends on."""
-        folders = (Path(semihvision.core.__file__).parent, *self.code)
-        return hash_value([code_fingerprint(*folders), str(self.root.resolve())])
+        code = code_fingerprint(_CORE / "images.py", _CORE / "imaging")
+        return hash_value([code, str(self.root.resolve())])
 
     def input_key(self) -> str:
         """Hash of what the outcome depends on, beside the basis."""
+        code = code_fingerprint(_CORE, *self.code)
         named = [Path(value) for value in self.options.values() if isinstance(value, str | Path)]
         files = {str(path): file_fingerprint(path) for path in named}
         tree = tree_fingerprint(self.root)
-        return hash_value([self.name, dict(self.options), files, tree])
+        return hash_value([code, self.name, dict(self.options), files, tree])
 
     def output_key(self) -> list[Any]:
         """Fingerprints of the files that a run writes."""

@@ -3,8 +3,8 @@
 One SQLite file beside the Parquet file holds, by path and by what was known before, the hash and
 the description of every examined image, or why it was refused. An entry counts while the file's
 size and modification time are those of then; `verify` compares the hash as well. All entries are
-forgotten when code, libraries or root change. It also keeps the outcome of the last whole run.
-Entries are written as they are made, so that an interrupted run continues where it was.
+forgotten when the code that reads images, its libraries or the root change. The outcome of the last
+whole run is kept, too. Entries are written as they are made, so that an interrupted run continues.
 """
 
 import json
