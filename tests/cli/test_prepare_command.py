@@ -28,8 +28,14 @@ for name in sources:
     codes.append(main(["prepare", name, *where]))
 codes.append(main(["records", "stats", f"{out}/eurorad.parquet"]))
 codes.append(main(["doctor", *sources, "--root", *(str(out / name) for name in sources)]))
-heavy = ("torch", "lightning", "transformers", "mlflow", "openai", "hnswlib", "sklearn", "scipy")
-found = [name for name in heavy if name in sys.modules]
+heavy = ("torch", "lightning", "transformers", "mlflow", "openai", "hnswlib", "sklearn")
+found = [name for name in (*heavy, "scipy") if name in sys.modules]
+# The reader of volumes' headers, nibabel, loads the root of scipy.
+for name in ("lld_mmri", "mama_mia"):
+    codes.append(main(["demo-data", "--out", str(out), "--cases", "2", "--source", name]))
+    where = ["--root", str(out / name), "--out", f"{out}/{name}.parquet"]
+    codes.append(main(["prepare", name, *where]))
+found += [name for name in heavy if name in sys.modules]
 sys.exit(f"codes {codes}, loaded {found}" if any(codes) or found else 0)
 """
 
