@@ -6,6 +6,7 @@ like to the model is decided by the processor, which the command line links in f
 """
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -168,6 +169,7 @@ class RecordDataModule(L.LightningDataModule):
         self._examples: dict[str, list[Example]] = {}
         self.sizes: list[SampleSize] = []
         self._data_hash = ""
+        self._order_hash = ""
 
     def records(self) -> Iterator[Record]:
         """Yields all records; what cannot be read goes to `self.refused`."""
@@ -181,6 +183,14 @@ class RecordDataModule(L.LightningDataModule):
     def data_hash(self) -> str:
         """SHA-256 over the records in use; known after `setup`."""
         return self._data_hash
+
+    @property
+    def order_hash(self) -> str:
+        """SHA-256 over training samples, their rows and their order; known after `setup` of a fit.
+
+        Records, uses, validation share, longest sample, packing, weights and seed decide it.
+        """
+        return self._order_hash
 
     def examples(self, split: str) -> list[Example]:
         """The examples of a split; reads the records at the first call."""
@@ -204,6 +214,7 @@ class RecordDataModule(L.LightningDataModule):
         if stage == "fit":
             self._check_weights()
             self._plan_steps()
+            self._order_hash = self._hash_order()
 
     def _check_weights(self) -> None:
         unknown = sorted(self.source_weights.keys() - self.roots().keys())
@@ -211,6 +222,12 @@ class RecordDataModule(L.LightningDataModule):
             raise InputError(
                 f"source_weights {unknown}: no such sources here; known: {sorted(self.roots())}"
             )
+
+    def _hash_order(self) -> str:
+        ids = [example.example_id for example in self.examples("train")]
+        rows = [row.segments for row in self.packed_rows]
+        order = list(self._order("train", shuffle=True)(0))
+        return hashlib.sha256(json.dumps([ids, rows, order]).encode()).hexdigest()
 
     def _plan_steps(self) -> None:
         """Divides `global_batch_size` into processes, batches and accumulation."""

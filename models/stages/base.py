@@ -30,7 +30,7 @@ from models.processor_settings import official_prompt_of
 from models.stages.building import ModelPlan, build, build_sharded
 from models.stages.filler import with_filler_image
 from models.stages.folder import swap_in, write_weights
-from models.stages.handoff import check_handoff, read_lineage, write_lineage
+from models.stages.handoff import check_handoff, check_order, read_lineage, write_lineage
 from models.stages.optimiser import adamw_with_cosine, parameter_groups
 from models.stages.window import StepWindow, scale_gradients
 from models.template import TemplateStyle
@@ -45,6 +45,9 @@ SAMPLER_PARTS = frozenset({"connector", "query", "samplers"})
 vision_query (cambrian.md section 14)."""
 
 
+STAGE_ORDER = ("ConnectorAlignment", "InstructionTuning", "Annealing")
+"""Classes of the stages, first to last."""
+
 RowLosses = dict[str, tuple[float, int]]
 """By example: its loss summed over its trained tokens, and how many these are."""
 
@@ -55,7 +58,8 @@ class Stage(L.LightningModule):
     Args:
         preset: Name of the model's sizes, ``tiny`` or ``8b``.
         init_from: Model folder of the stage before; empty starts from the preset with random
-            weights. Refused if its towers or tokenizer differ from the preset's.
+            weights. Refused if its towers or tokenizer differ from the preset's, or its last stage
+            is neither this one nor the one before.
         tower_weights: Published weights by tower name: a local file or timm's hub name. Needed for
             every tower that has such weights and does not come with ``init_from``.
         train_parts: Parts to train instead of the stage's own (names: `models.parts.PARTS`). For
@@ -146,6 +150,7 @@ class Stage(L.LightningModule):
         )
         if self.init_from is not None:
             check_handoff(self.init_from, wanted=wanted)
+            check_order(self.init_from, type(self).__name__, STAGE_ORDER)
         self.processor = PMCCambrianProcessor.from_preset(
             preset,
             tokenizer=None if self.init_from is None else load_tokenizer(str(self.init_from)),

@@ -1,6 +1,7 @@
 """From one stage to the next: a model folder goes in, and is refused if it does not fit."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,31 @@ def check_handoff(folder: Path, *, wanted: PMCCambrianConfig) -> None:
             f"init_from: the model in {folder} does not fit this stage's preset: it has "
             + "; ".join(differences)
             + ". Use the preset it was trained with, or the folder of another run."
+        )
+
+
+def check_order(folder: Path, stage: str, order: Sequence[str]) -> None:
+    """Refuses a model whose last stage is neither this one nor the one before it.
+
+    A model that comes from elsewhere, such as a converted checkpoint, is taken by every stage.
+
+    Args:
+        folder: Model folder that the stage starts from.
+        stage: Its name.
+        order: Names of all stages, first to last.
+
+    Raises:
+        InputError: A stage is left out, or gone back to.
+    """
+    lineage = read_lineage(folder)
+    last = lineage[-1].get("stage") if lineage else None
+    if last not in order or stage not in order:
+        return
+    if order.index(stage) - order.index(last) not in (0, 1):
+        raise InputError(
+            f"init_from: the last stage of the model in {folder} is {last}, which {stage} does not "
+            f"follow; the order is {', '.join(order)}. Give the folder of the stage before, or "
+            "another stage as model.class_path"
         )
 
 

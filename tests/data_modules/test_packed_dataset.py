@@ -158,3 +158,20 @@ def test_validation_stays_one_sample_a_row(folder: Path, processor: PMCCambrianP
 
 def _wide() -> Packing:
     return Packing(tokens=400, images=8)
+
+
+def test_whatever_changes_the_order_of_samples_changes_its_hash(
+    folder: Path, processor: PMCCambrianProcessor
+) -> None:
+    settings: list[dict[str, Any]] = [
+        {},
+        {"seed": 1},
+        {"source_weights": {"folder": 2.0}},
+        {"packing": Packing(tokens=256, images=2)},
+        {"packing": Packing(tokens=256, images=1)},
+    ]
+    hashes = []
+    for one in settings * 2:
+        hashes.append(module(folder, processor, **one).order_hash)
+    assert hashes[: len(settings)] == hashes[len(settings) :]
+    assert len(set(hashes)) == len(settings)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from models import ConnectorAlignment, InstructionTuning, PMCCambrian
+from models import Annealing, InstructionTuning, PMCCambrian
 from models.lora import LoRASettings, is_adapter
 from models.stages.building import FolderTensors, build
 from models.stages.folder import write_weights
@@ -38,7 +38,7 @@ def test_adapters_are_merged_and_the_next_stage_takes_the_folder(
     assert not any("lora" in name or "base_layer" in name for name in plain.state_dict())
     (entry,) = read_lineage(tmp_path / "model")
     assert entry["lora"]["rank"] == 2
-    following = ConnectorAlignment(init_from=str(tmp_path / "model"))
+    following = Annealing(init_from=str(tmp_path / "model"))
     following.configure_model()
 
 

@@ -15,7 +15,7 @@ from models.parts import PARTS, part_of
 from models.presets import preset
 from models.processing import PMCCambrianProcessor
 from models.stages import Stage
-from models.stages.handoff import LINEAGE_FILE, check_handoff, read_lineage
+from models.stages.handoff import LINEAGE_FILE, check_handoff, read_lineage, write_lineage
 from models.tokenizer import load_tokenizer
 from semihvision.core.batch import Batch, Turn
 from semihvision.core.errors import InputError
@@ -180,6 +180,25 @@ def test_a_damaged_lineage_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / LINEAGE_FILE).write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"lineage\.json"):
         read_lineage(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("last", "stage"), [("ConnectorAlignment", Annealing), ("Annealing", InstructionTuning)]
+)
+def test_a_stage_that_is_left_out_or_gone_back_to_is_refused(
+    last: str, stage: type[Stage], model_folder: Path
+) -> None:
+    write_lineage(model_folder, [{"stage": "from-cambrian"}, {"stage": last}])
+    with pytest.raises(InputError, match=f"is {last}, which {stage.__name__} does not follow"):
+        stage(init_from=str(model_folder))
+
+
+@pytest.mark.parametrize("last", ["from-cambrian", "InstructionTuning", "Annealing"])
+def test_the_stage_before_the_same_stage_and_models_from_elsewhere_are_taken(
+    last: str, model_folder: Path
+) -> None:
+    write_lineage(model_folder, [{"stage": last}])
+    assert Annealing(init_from=str(model_folder)).init_from == model_folder
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

@@ -365,7 +365,10 @@ def _facts(trainer: L.Trainer) -> dict[str, str]:
     """What a run that goes on must have in common with the one that was saved."""
     stage: Any = trainer.lightning_module
     facts: dict[str, str] = stage.resume_facts()
-    return facts | {"data_hash": str(getattr(_data(trainer), "data_hash", ""))}
+    # Used samples are counted: another order would repeat some and leave others out.
+    return facts | {
+        name: str(getattr(_data(trainer), name, "")) for name in ("data_hash", "order_hash")
+    }
 
 
 def _check_same_run(folder: Path, saved: dict[str, str], now: dict[str, str]) -> None:
@@ -377,5 +380,6 @@ def _check_same_run(folder: Path, saved: dict[str, str], now: dict[str, str]) ->
     if different:
         raise InputError(
             f"{folder} is a checkpoint of another run: it has {'; '.join(different)}. Give this "
-            "run a dirpath of its own, or the settings of the run that is to go on"
+            "run a dirpath of its own, or the settings of the run that is to go on (order_hash: "
+            "records, uses, validation_fraction, max_length, packing, source_weights and seed)"
         )
