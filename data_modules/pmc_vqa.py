@@ -180,7 +180,7 @@ def _read_table(
     for line, row in csv_rows(path, ("Figure_path", "Question", *CHOICES), refused):
         item = f"line {line}"
         try:
-            asked = _asked(row, f"{name}/{line}", table.split)
+            asked = question_of_row(row, f"{name}/{line}", table.split)
             together = figures.setdefault(f"{folder}/{row['Figure_path'].strip()}", [])
             twin = next((n for n, known in enumerate(together) if _same(known.qa, asked)), None)
             if twin is None:
@@ -207,7 +207,12 @@ def _folder(root: Path, table: Table) -> str:
     )
 
 
-def _asked(row: Row, qa_id: str, split: str) -> QA:
+def question_of_row(row: Row, qa_id: str, split: str) -> QA:
+    """The question of one row; its right option has a text of its own.
+
+    Raises:
+        InputError: Names the column, never its content.
+    """
     question = row["Question"].strip()
     options = _options(row)
     empty = [name for name in ("Figure_path", "Question") if not row[name].strip()]

@@ -1,5 +1,6 @@
 """What a benchmark asks and expects: one `Reference` per question."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,3 +37,13 @@ class Reference:
     letter: str = ""
     alternatives: tuple[str, ...] = ()
     subsets: tuple[str, ...] = ()
+
+
+def subset(kind: str, value: str) -> str:
+    """Name of a subset, of letters, digits, blanks, ``.``, ``_`` and ``-`` only.
+
+    Args:
+        kind: What divides the questions, e.g. ``modality``.
+        value: The owner's word; empty where it is not stated.
+    """
+    return f"{kind} {re.sub(r'[^A-Za-z0-9 ._-]+', '_', value).strip() or 'not stated'}"

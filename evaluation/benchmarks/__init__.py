@@ -16,7 +16,12 @@ BENCHMARK_MODULES: dict[str, str] = {
     "vqa_rad": "evaluation.benchmarks.vqa_rad",
     "slake": "evaluation.benchmarks.slake",
     "path_vqa": "evaluation.benchmarks.path_vqa",
+    "pmc_vqa": "evaluation.benchmarks.pmc_vqa",
+    "omnimedvqa": "evaluation.benchmarks.omnimedvqa",
     "mmmu_med": "evaluation.benchmarks.mmmu_med",
+    "worldmedqa_v": "evaluation.benchmarks.worldmedqa_v",
+    "mediconfusion": "evaluation.benchmarks.mediconfusion",
+    "mubench": "evaluation.benchmarks.mubench",
 }
 """Benchmark name -> module with
 

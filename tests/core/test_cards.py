@@ -59,7 +59,7 @@ def test_what_the_owners_terms_demand() -> None:
     assert card("eurorad").earliest_date == date(2015, 7, 6)
     assert card("jama").redistribution == "no"
     assert card("quilt_1m").redistribution == "no"
-    assert {n for n in CARD_MODULES if card(n).share_alike} == {"mama_mia", "pmc_vqa"}
+    assert {n for n in CARD_MODULES if card(n).share_alike} == {"mama_mia", "pmc_vqa", "mubench"}
     for name in ("mama_mia", "llava_med"):
         assert card(name).commercial_use == "no"
 

@@ -32,7 +32,11 @@ CARD_MODULES: dict[str, str] = {
     "vqa_rad": "data_modules.vqa_rad",
     "slake": "data_modules.slake",
     "path_vqa": "data_modules.path_vqa",
+    "omnimedvqa": "evaluation.benchmarks.omnimedvqa",
     "mmmu_med": "evaluation.benchmarks.mmmu_med",
+    "worldmedqa_v": "evaluation.benchmarks.worldmedqa_v",
+    "mediconfusion": "evaluation.benchmarks.mediconfusion",
+    "mubench": "evaluation.benchmarks.mubench",
     "open_guidelines": "data_modules.open_guidelines",
 }
 """Source name to the module whose `CARD` describes it."""
