@@ -270,3 +270,22 @@ def test_the_twin_is_read_whole_and_its_boxes_hold_the_lesions(tmp_path: Path) -
         (region, *_) = [one for one in record.regions if one.image_id == image.image_id]
         x0, y0, x1, y1 = map(int, region.box_xyxy or ())
         assert shown[(y0 + y1) // 2, (x0 + x1) // 2] > np.median(shown[8:56, 8:56]) + 60
+
+
+def test_a_yaml_names_the_data_module_and_the_readers_options(tmp_path: Path) -> None:
+    import jsonargparse
+    import lightning
+
+    root = write(tmp_path, series(0, BOX), series(1))
+    settings = {"root": str(root), "options": {"slices": "largest"}}
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(lightning.LightningDataModule, "data")
+    text = {"data": {"class_path": "data_modules.LLDMMRIDataModule", "init_args": settings}}
+
+    module = parser.instantiate(parser.parse_object(text)).data
+
+    assert [indices(record) for record in module.records()] == [[3, 3]]
+    settings["options"] = {"slice": "largest"}
+    module = parser.instantiate(parser.parse_object(text)).data
+    with pytest.raises(InputError, match="no option slice; its options: slices, most"):
+        list(module.records())
