@@ -41,6 +41,10 @@ TABLES = (
     Table("jama", "jama.jsonl"),
     Table("eurorad", "cases.jsonl"),
     Table("folder", "Studien.csv", ";"),
+    Table("padchest", "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"),
+    Table("mimic_cxr", "mimic-cxr-2.0.0-metadata.csv"),
+    Table("mimic_cxr", "mimic-cxr-2.0.0-split.csv"),
+    Table("mama_mia", "train_test_splits.csv"),
 )
 CSV = [table for table in TABLES if table.file.endswith(".csv")]
 JSON = [table for table in TABLES if not table.file.endswith(".csv")]
