@@ -6,6 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+_MAX_DRAWS = 4_000_000
+"""Numbers drawn at once, 32 MB; 80,000 images would take 1.3 GB otherwise. The stream, and with it
+the result, is the same."""
+
 
 class Interval(NamedTuple):
     """Lower and upper end, in the unit of the values."""
@@ -53,10 +57,13 @@ def clustered_bootstrap_interval(
     if len(sizes) < 2:
         return None
     sums = np.bincount(membership, weights=scores)
-    draws = np.random.default_rng(seed).multinomial(
-        len(sizes), np.full(len(sizes), 1 / len(sizes)), size=num_resamples
-    )
-    means = (draws @ sums) / (draws @ sizes)
+    random, even = np.random.default_rng(seed), np.full(len(sizes), 1 / len(sizes))
+    at_once = max(1, _MAX_DRAWS // len(sizes))
+    means = np.empty(num_resamples)
+    for start in range(0, num_resamples, at_once):
+        some = means[start : start + at_once]
+        draws = random.multinomial(len(sizes), even, size=len(some))
+        some[:] = (draws @ sums) / (draws @ sizes)
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(low), float(high))

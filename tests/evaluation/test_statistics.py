@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evaluation import statistics
 from evaluation.statistics import clustered_bootstrap_interval
 
 VALUES = st.lists(st.tuples(st.floats(0, 100), st.sampled_from("abcdef")), min_size=2, max_size=30)
@@ -59,3 +60,10 @@ def test_lengths_must_agree() -> None:
 
 def test_nothing_has_no_interval() -> None:
     assert clustered_bootstrap_interval([], []) is None
+
+
+def test_drawing_in_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, clusters = [1.0, 0.0, 1.0, 1.0, 0.0], ["a", "a", "b", "c", "d"]
+    whole = clustered_bootstrap_interval(values, clusters)
+    monkeypatch.setattr(statistics, "_MAX_DRAWS", 12)
+    assert clustered_bootstrap_interval(values, clusters) == whole
