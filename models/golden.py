@@ -2,7 +2,9 @@
 
 Source: cambrian.md sections 8 (the official expansion) and 13 (the form of the file). Two habits of
 the official layout are undone on the inputs, since ours has neither: a row without a placeholder
-consumes an image, and an expanded row is cut at ``tokenizer_model_max_length``.
+consumes an image, and an expanded row is cut at ``tokenizer_model_max_length``. Where no sampler
+runs in the decoder, the cut may go through an image: `models.parity` then cuts our own expanded
+rows, whose beginnings do not depend on what follows.
 """
 
 import json
@@ -51,6 +53,12 @@ class Golden:
             raise GoldenFileError(f"tokenizer_padding_side is {side!r}; expected left or right")
         return "left" if side == "left" else "right"
 
+    @property
+    def row_limit(self) -> int | None:
+        """Tokens at which the official code cut expanded rows."""
+        limit: int | None = self.config.get("tokenizer_model_max_length")
+        return limit
+
 
 def read_golden(path: Path) -> Golden:
     """Reads a golden file.
@@ -93,7 +101,7 @@ def model_inputs(golden: Golden, config: PMCCambrianConfig) -> dict[str, Any]:
 
     Raises:
         GoldenFileError: The towers' features are not numbered 0, 1, ..., or the official cut goes
-            through an image.
+            through an image that samplers inside the decoder read and write as a whole.
     """
     given = golden.under("inputs.")
     ids = given["input_ids"]
@@ -115,8 +123,8 @@ def model_inputs(golden: Golden, config: PMCCambrianConfig) -> dict[str, Any]:
         used = [flag for number in placeholders for flag in [True] * number or [False]]
         sizes = sizes[used]
         features = [tower[used] for tower in features]
-    limit = golden.config.get("tokenizer_model_max_length")
-    if limit is not None:
+    limit = golden.row_limit
+    if limit is not None and config.sampler_layers:
         mask = _cut(ids, mask, sizes.tolist(), config, limit)
     return {
         "input_ids": ids,
@@ -152,7 +160,8 @@ def _cut(
             if is_image:
                 raise GoldenFileError(
                     f"row {i}: tokenizer_model_max_length {limit} ends before or inside an image; "
-                    "expected a file whose images are whole"
+                    "expected a file whose images are whole, or of a model without samplers in "
+                    "its decoder"
                 )
             kept[i, j] = False
     return kept

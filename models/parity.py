@@ -7,15 +7,19 @@ Source: cambrian.md sections 8, 9, 13, 15 and 16.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from .checkpoint import load_official_checkpoint
 from .configuration import PMCCambrianConfig
+from .fusion import PaddingSide
+from .generation import FusedGenerationMixin
 from .golden import Golden, GoldenFileError, model_inputs, read_golden
+from .inputs import FusedInputs
 from .modeling import PMCCambrian
 from .official_config import config_from_official
 from .parity_rules import kept_rows, meaningless_rows, new_tokens
@@ -106,7 +110,9 @@ def compare(model: PMCCambrian, golden: Golden) -> Parity:
     config = cast(PMCCambrianConfig, model.config)
     inputs = model_inputs(golden, config)
     labels = golden.tensors.get("inputs.labels")
-    computed = _compute(model, inputs, labels, golden.padding_side)
+    limit = None if config.sampler_layers else golden.row_limit
+    fuse = partial(_fuse, model, inputs, limit=limit)
+    computed = _compute(model, fuse(labels, golden.padding_side))
     mask, expanded_labels = computed["expanded_attention_mask"], computed["expanded_labels"]
     rules = meaningless_rows(golden, config, mask=mask, labels=expanded_labels)
     for name in OUTPUTS:
@@ -121,22 +127,71 @@ def compare(model: PMCCambrian, golden: Golden) -> Parity:
         theirs = official[name]
         if name == "greedy_ids":
             theirs = new_tokens(golden, mask, rows)
-            computed[name] = model.generate(
-                **inputs, max_new_tokens=theirs.shape[1], do_sample=False, eos_token_id=None
-            )
+            settings: dict[str, Any] = {"max_new_tokens": theirs.shape[1], "eos_token_id": None}
+            if limit is None:
+                computed[name] = model.generate(**inputs, **settings, do_sample=False)
+            else:
+                computed[name] = _greedy(model, fuse(None, "left"), settings)
         result.differences.append(_compared(name, computed[name], theirs, rows, mask))
     return result
 
 
-def _compute(
+def _fuse(
     model: PMCCambrian,
     inputs: dict[str, Any],
     labels: Tensor | None,
-    padding_side: Literal["left", "right"],
-) -> dict[str, Any]:
-    """Every output but the greedy tokens."""
+    padding_side: PaddingSide,
+    *,
+    limit: int | None,
+) -> FusedInputs:
+    """Expanded rows, cut at the limit if there is one; cut rows must have no sampler inputs."""
     fused = model.fuse(**inputs, labels=labels, padding_side=padding_side)
-    output = model(**inputs, labels=labels, padding_side=padding_side)
+    mask = fused.attention_mask
+    if limit is None or mask is None or int(mask.sum(dim=1).max()) <= limit:
+        return fused
+    cut = partial(_cut_rows, mask=mask, limit=limit, padding_side=padding_side)
+    labels = fused.labels
+    return FusedInputs(
+        inputs_embeds=cut(fused.inputs_embeds, fill=0),
+        attention_mask=cut(mask, fill=False),
+        labels=None if labels is None else cut(labels, fill=model.config.ignore_index),
+    )
+
+
+def _cut_rows(
+    values: Tensor, *, mask: Tensor, limit: int, padding_side: PaddingSide, fill: float
+) -> Tensor:
+    """The first kept entries of every row, padded anew to the longest."""
+    rows = [row[kept][:limit] for row, kept in zip(values, mask, strict=True)]
+    width = max(len(row) for row in rows)
+    cut = values.new_full((len(rows), width, *values.shape[2:]), fill)
+    for target, row in zip(cut, rows, strict=True):
+        start = width - len(row) if padding_side == "left" else 0
+        target[start : start + len(row)] = row
+    return cut
+
+
+def _greedy(model: PMCCambrian, fused: FusedInputs, settings: dict[str, Any]) -> Tensor:
+    """What `PMCCambrian.generate` decodes from rows that are fused, and cut, already."""
+    mask = cast(Tensor, fused.attention_mask)
+    own: Any = model
+    generated: Tensor = super(FusedGenerationMixin, own).generate(
+        inputs_embeds=fused.inputs_embeds,
+        attention_mask=mask.long(),
+        do_sample=False,
+        **settings,
+    )
+    return generated
+
+
+def _compute(model: PMCCambrian, fused: FusedInputs) -> dict[str, Any]:
+    """Every output but the greedy tokens."""
+    output = model(
+        inputs_embeds=fused.inputs_embeds,
+        attention_mask=fused.attention_mask,
+        labels=fused.labels,
+        sampler_inputs=fused.sampler_inputs,
+    )
     return {
         "inputs_embeds": fused.inputs_embeds,
         "logits": output.logits,

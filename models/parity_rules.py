@@ -4,7 +4,7 @@ The official code gives outputs without meaning in four cases (B rows):
 
 - Samplers inside the decoder read and replace the positions from ``image_position`` on, whatever
   stands there: text in a row that only consumed an image, shifted tokens behind padding on the
-  left, the wrong tokens where the placeholder stood elsewhere.
+  left, the wrong tokens where the placeholder stood elsewhere. They know one image a row.
 - Without an attention mask, rows padded on the left attend to their padding.
 - A row padded on the left has its first token predicted from padding.
 - Generation continues a row behind its padding on the right.
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .configuration import PMCCambrianConfig
-from .golden import Golden
+from .golden import Golden, consumed_images
 
 OVERWRITTEN = "the official samplers overwrite positions that hold no image, or not this one's"
 ATTENDS_PADDING = "without an attention mask the official code attends to padding on the left"
@@ -65,15 +65,21 @@ def meaningless_rows(
 
 
 def _overwritten(golden: Golden, config: PMCCambrianConfig, mask: Tensor) -> Tensor:
-    """(B,) bool: rows whose image does not start at ``image_position`` once they are padded."""
+    """(B,) bool: rows other than of one image that starts at ``image_position`` once padded.
+
+    Row i meets the batch's image i, so a row behind one of several images meets another's.
+    """
     ids = golden.tensors["inputs.input_ids"]
     given = golden.tensors.get("inputs.attention_mask", torch.ones_like(ids)).bool()
     at = golden.config.get("image_position")
     flags = []
-    for row, kept, expanded in zip(ids, given, mask, strict=True):
+    consumed = 0
+    for i, (row, kept, expanded) in enumerate(zip(ids, given, mask, strict=True)):
         images = (row[kept] == config.image_token_id).nonzero()[:, 0].tolist()
+        own = len(images) == 1 and consumed == i
         padding = int(expanded.int().argmax())
-        flags.append(not images or (at is not None and padding + images[0] != at))
+        flags.append(not own or (at is not None and padding + images[0] != at))
+        consumed += consumed_images([len(images)])
     return torch.tensor(flags)
 
 

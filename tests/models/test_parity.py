@@ -401,6 +401,24 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {
         {},
     ),
     "cut": ({"tokenizer_model_max_length": 14}, {"rows": ROWS[:2], "sizes": SIZES[:2]}, {}),
+    "cut inside an image, connector only": (
+        {"connector_only": True, "tokenizer_model_max_length": 14},
+        {},
+        {},
+    ),
+    "cut inside an image, some rows shorter": (
+        {"connector_only": True, "tokenizer_model_max_length": 15},
+        {
+            "rows": (ROWS[0], [9, 10, 11, 12], [3, 4, 5, IMAGE, 6, IMAGE, 7]),
+            "sizes": (*SIZES, SIZES[0]),
+        },
+        {"greedy_ids of rows 1": "right"},
+    ),
+    "cut inside an image, padding on the left": (
+        LEFT | {"connector_only": True, "tokenizer_model_max_length": 15},
+        {"rows": (ROWS[0], [9, 10, 11, 12], ROWS[2])},
+        {},
+    ),
     "masked ids in front": ({}, {"masked": 3}, {"greedy_ids of rows 0, 1": "right"}),
     "rows of text, connector only": (
         {"connector_only": True},
@@ -425,6 +443,15 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {
         {"connector_only": True},
         {"rows": ([3, IMAGE, 4, IMAGE, 5], [6, IMAGE, 7])},
         {"greedy_ids of rows 1": "right"},
+    ),
+    "two images in a row": (
+        {},
+        {"rows": ([3, 4, IMAGE, 5, IMAGE, 6], ROWS[1])},
+        {
+            "logits of rows 0, 1": "overwrite",
+            "loss": "overwrite",
+            "greedy_ids of rows 0, 1": "overwrite",
+        },
     ),
     "padding on the left, connector only": (LEFT | {"connector_only": True}, {}, {}),
     "padding on the left": (
