@@ -6,20 +6,17 @@ Official checkpoints hold no towers: a tower keeps the weights it is built with 
 Source: cambrian.md section 12.
 """
 
-import pickle
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from semihvision.core.errors import InputError
-
 from .configuration import PMCCambrianConfig
+from .loading import not_finite
 from .modeling import PMCCambrian
 from .official_config import config_from_official
-from .official_names import official_key, own_key, stage_1_key
+from .official_names import official_key, own_key
 
 
 def load_official_checkpoint(
@@ -48,51 +45,6 @@ def load_official_checkpoint(
     return model
 
 
-def load_stage_1(state_dict: Mapping[str, Tensor], model: PMCCambrian) -> None:
-    """Gives a model what an official stage-1 file holds; everything else stays as it is.
-
-    Args:
-        state_dict: Names with any prefix -> tensors: all of the connector, projectors, query,
-            newline and in-LLM samplers, and nothing else.
-        model: Keeps its language model and towers.
-
-    Raises:
-        ValueError: As `load_official_checkpoint`; two names stand for one weight.
-    """
-    keys: dict[str, str] = {}
-    for key in state_dict:
-        name = stage_1_key(key)
-        if name is None:
-            raise ValueError(
-                f"{key!r} belongs to no part that stage 1 trains; expected names with "
-                "mm_projector, vision_sampler, vision_query or image_newline"
-            )
-        if name in keys:
-            raise ValueError(f"{keys[name]!r} and {key!r} both stand for {name}")
-        keys[name] = key
-    shapes = {name: tuple(state_dict[key].shape) for name, key in keys.items()}
-    names = match_names(shapes, model, only_stage_1=True)
-    _copy(model, {names[name]: state_dict[key] for name, key in keys.items()}, names)
-
-
-def read_stage_1_file(path: Path) -> dict[str, Tensor]:
-    """The tensors of a ``mm_projector.bin``, through a memory map.
-
-    Raises:
-        InputError: The file cannot be read, or holds anything but names and tensors.
-    """
-    try:
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({type(error).__name__}); expected the mm_projector.bin of a "
-            "stage-1 run"
-        ) from error
-    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise InputError(f"{path}: expected names and tensors only")
-    return loaded
-
-
 def official_state_dict(model: PMCCambrian) -> dict[str, Tensor]:
     """A model's weights under their official names; towers, which have none, are left out.
 
@@ -103,15 +55,12 @@ def official_state_dict(model: PMCCambrian) -> dict[str, Tensor]:
     return {key: value for key, value in named if key is not None}
 
 
-def match_names(
-    shapes: Mapping[str, tuple[int, ...]], model: PMCCambrian, *, only_stage_1: bool = False
-) -> dict[str, str]:
+def match_names(shapes: Mapping[str, tuple[int, ...]], model: PMCCambrian) -> dict[str, str]:
     """Official name -> our name for every weight, or a list of what does not fit.
 
     Args:
         shapes: Official names -> shapes.
         model: On any device, ``meta`` included.
-        only_stage_1: Expect the parts that stage 1 trains and no others.
 
     Raises:
         ValueError: Names are missing or unexpected, or shapes are others.
@@ -119,7 +68,7 @@ def match_names(
     own = {
         name: tuple(value.shape)
         for name, value in model.state_dict().items()
-        if (key := official_key(name)) is not None and (not only_stage_1 or stage_1_key(key))
+        if official_key(name) is not None
     }
     names: dict[str, str] = {}
     problems = []
@@ -146,13 +95,6 @@ def refuse(problems: Iterable[str]) -> None:
             f"the checkpoint does not fit the configuration ({len(listed)} problems):\n  "
             + "\n  ".join(listed)
         )
-
-
-def not_finite(key: str, value: Tensor) -> list[str]:
-    """What is wrong with the values of a weight, in a list of at most one."""
-    if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-        return [f"not finite: {key} holds NaN or infinity"]
-    return []
 
 
 def _tied(model: PMCCambrian) -> dict[str, str]:

@@ -23,7 +23,6 @@ from semihvision.core.files import write_text_atomically
 from semihvision.core.hashing import hash_file, hash_value
 from semihvision.core.json_files import read_json
 
-from .checkpoint import not_finite
 from .configuration import TowerSpec
 from .conversion_plan import (
     ConversionPlan,
@@ -32,10 +31,12 @@ from .conversion_plan import (
     planned_files,
     preset_of,
 )
+from .loading import not_finite
 from .tower_weights import load_tower_weights
 from .towers import VisionTower
 from .weight_files import (
     INDEX_FILE,
+    LINEAGE_FILE,
     PlannedTensor,
     dtype_name,
     read_metadata,
@@ -43,7 +44,6 @@ from .weight_files import (
     write_tensors,
 )
 
-LINEAGE_FILE = "lineage.json"
 _STATE_FILE = "conversion.json"
 """In an unfinished folder: what it is made from."""
 

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
+from torch import Tensor
 
 from semihvision.core.errors import InputError
 
@@ -23,7 +25,8 @@ def load_strictly(load: Callable[[], tuple[Any, dict[str, Any]]], folder: str | 
         What ``load`` returned.
 
     Raises:
-        InputError: No such folder, files damaged, or they lack weights or hold others.
+        InputError: No such folder, files damaged, or they lack weights, hold others, or hold NaN
+            or infinity.
     """
     try:
         loaded = load()
@@ -39,4 +42,21 @@ def load_strictly(load: Callable[[], tuple[Any, dict[str, Any]]], folder: str | 
             f"{folder}: this model folder cannot be loaded (its weights do not fit its "
             f"configuration: {wrong})"
         )
+    problems = [p for name, v in loaded[0].state_dict().items() for p in not_finite(name, v)]
+    if problems:
+        raise InputError(
+            f"{folder}: {'; '.join(problems)}. Fetch or make the folder again; the run that wrote "
+            "it has failed, or the files are damaged"
+        )
     return loaded
+
+
+def not_finite(key: str, value: Tensor) -> list[str]:
+    """What is wrong with the values of a weight, in a list of at most one."""
+    if not value.is_floating_point() or value.is_meta:
+        return []
+    # NaN and infinity survive in a sum, which needs one pass and no memory. That of large values
+    # may overflow, so a suspicion is looked into.
+    if torch.isfinite(value.sum(dtype=torch.float32)) or bool(torch.isfinite(value).all()):
+        return []
+    return [f"not finite: {key} holds NaN or infinity"]

@@ -108,8 +108,8 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
             **kwargs: See ``PreTrainedModel.from_pretrained``.
 
         Raises:
-            InputError: No such folder, files damaged, or they lack weights or hold others: none is
-                ever made up.
+            InputError: No such folder, files damaged, or they lack weights, hold others (none is
+                ever made up), or hold NaN or infinity.
         """
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs["output_loading_info"] = True

@@ -45,7 +45,6 @@ _TO_OWN = _rules(((official, own) for own, official in _PREFIXES), "^")
 _TO_OFFICIAL = _rules(_PREFIXES, "^")
 _TO_OWN_INSIDE = _rules((official, own) for own, official in _IN_SVA_LAYERS)
 _TO_OFFICIAL_INSIDE = _rules(_IN_SVA_LAYERS)
-_STAGE_1 = re.compile(r"(?<![A-Za-z_])(mm_projector|vision_sampler|vision_query|image_newline)")
 
 
 def own_key(official_key: str) -> str | None:
@@ -62,18 +61,6 @@ def official_key(own_key: str) -> str | None:
     if key.startswith(("connector.", "samplers.")):
         key = _renamed(key, _TO_OFFICIAL_INSIDE) or key
     return _renamed(key, _TO_OFFICIAL)
-
-
-def stage_1_key(key: str) -> str | None:
-    """Official name of a weight in a stage-1 file, whatever stands before it.
-
-    Such files come with prefixes of the wrappers they were saved from, or without ``model.``.
-
-    Returns:
-        The name, or ``None`` if it belongs to no part that stage 1 trains.
-    """
-    match = _STAGE_1.search(key)
-    return None if match is None else "model." + key[match.start() :]
 
 
 def _renamed(key: str, rules: _Rules) -> str | None:

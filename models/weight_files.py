@@ -18,9 +18,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from semihvision.core.errors import InputError
+from semihvision.core.json_files import read_json
+
+from .loading import not_finite
 
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
+LINEAGE_FILE = "lineage.json"
+"""Beside the weights: the stages a model went through, first to last."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """In which model folders may be written, by the names that configurations have."""
 _CODES = {
@@ -87,6 +92,39 @@ def read_tensor(path: Path, name: str) -> Tensor:
     """One tensor; its memory map ends with it."""
     with safe_open(path, framework="pt") as file:
         tensor: Tensor = file.get_tensor(name)
+        return tensor
+
+
+class FolderTensors:
+    """Weights of a model folder, read one at a time through a memory map.
+
+    Args:
+        folder: As `Stage.save_model_folder` or ``save_pretrained`` wrote it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        index = folder / INDEX_FILE
+        self._files: dict[str, str] = read_json(index)["weight_map"] if index.is_file() else {}
+
+    def read(self, name: str) -> Tensor:
+        """One tensor.
+
+        Raises:
+            InputError: The folder does not hold it, or it holds NaN or infinity.
+        """
+        # Only the name counts: a path in the index must not lead out of the folder.
+        file = self.folder / Path(self._files.get(name, SINGLE_FILE)).name
+        try:
+            tensor = read_tensor(file, name)
+        except Exception as error:
+            raise InputError(
+                f"{file}: weight {name!r} cannot be read ({type(error).__name__}); expected a "
+                "complete model folder as `semihvision fit` writes it"
+            ) from None
+        problems = not_finite(name, tensor)
+        if problems:
+            raise InputError(f"{file}: {problems[0]}; fetch or make the folder again")
         return tensor
 
 

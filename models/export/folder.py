@@ -19,11 +19,10 @@ from models.export.remote_code import MODEL_AUTO_MAP, PROCESSOR_AUTO_MAP, bundle
 from models.export.weights import WeightSummary, copy_weights
 from models.processing import PMCCambrianProcessor
 from models.processor_settings import SETTINGS_FILE
-from models.weight_files import DTYPES
+from models.weight_files import DTYPES, LINEAGE_FILE
 from semihvision.core.errors import InputError
 from semihvision.core.json_files import read_json
 
-LINEAGE_FILE = "lineage.json"
 ADAPTER_FILE = "adapter_config.json"
 
 

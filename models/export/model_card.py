@@ -11,6 +11,7 @@ from typing import Any
 
 from models.configuration import PMCCambrianConfig
 from models.export.weights import WeightSummary
+from models.weight_files import LINEAGE_FILE
 from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.errors import InputError
 from semihvision.core.json_files import read_json
@@ -75,7 +76,7 @@ def model_card(folder: Path, *, name: str, weights: WeightSummary) -> str:
     Raises:
         InputError: The lineage is not a list of objects, one per stage.
     """
-    stages = _stages(folder / "lineage.json")
+    stages = _stages(folder / LINEAGE_FILE)
     sections = [
         f"# {name}",
         "PMC-Cambrian, a vision-language model for medical images (*SemiHVision*, Wang et al., "

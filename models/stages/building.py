@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
@@ -18,11 +17,8 @@ from models.parts import part_of
 from models.sharding import fill, shard
 from models.tower_weights import TowerWeights, load_tower_weights
 from models.towers import VisionTower
+from models.weight_files import FolderTensors
 from semihvision.core.errors import InputError
-from semihvision.core.json_files import read_json
-
-INDEX_FILE = "model.safetensors.index.json"
-SINGLE_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,34 +187,3 @@ class StartValues:
             self.loaded_towers[tower.spec.name] = load_tower_weights(tower, source)
             self._tower_state = (number, tower.state_dict())
         return self._tower_state[1]
-
-
-class FolderTensors:
-    """Weights of a model folder, read one at a time through a memory map.
-
-    Args:
-        folder: As `Stage.save_model_folder` or ``save_pretrained`` wrote it.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        index = folder / INDEX_FILE
-        self._files: dict[str, str] = read_json(index)["weight_map"] if index.is_file() else {}
-
-    def read(self, name: str) -> Tensor:
-        """One tensor.
-
-        Raises:
-            InputError: The folder does not hold it.
-        """
-        # Only the name counts: a path in the index must not lead out of the folder.
-        file = self.folder / Path(self._files.get(name, SINGLE_FILE)).name
-        try:
-            with safe_open(file, framework="pt") as opened:
-                tensor: Tensor = opened.get_tensor(name)
-                return tensor
-        except Exception as error:
-            raise InputError(
-                f"{file}: weight {name!r} cannot be read ({type(error).__name__}); expected a "
-                "complete model folder as `semihvision fit` writes it"
-            ) from None

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.lora import LoRASettings, merged_tensors
 from models.modeling import PMCCambrian
 from models.sharding import whole_tensor
-from models.stages.building import INDEX_FILE, SINGLE_FILE
+from models.weight_files import INDEX_FILE, SINGLE_FILE
 
 SHARD_BYTES = 5 * 1024**3
 """Largest weight file: as much as the writing process holds in memory."""

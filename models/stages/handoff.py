@@ -7,13 +7,10 @@ from typing import Any
 
 from models.configuration import PMCCambrianConfig
 from models.tokenizer import load_tokenizer, tokenizer_hash
+from models.weight_files import LINEAGE_FILE
 from semihvision.core.errors import InputError
 from semihvision.core.files import write_text_atomically
 from semihvision.core.json_files import read_json
-
-LINEAGE_FILE = "lineage.json"
-"""Beside the weights: the stages a model went through, first to last."""
-
 
 _NOT_COMPARED = frozenset(
     {"architectures", "dtype", "torch_dtype", "initializer_range", "transformers_version"}

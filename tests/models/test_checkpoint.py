@@ -3,7 +3,6 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,16 +12,13 @@ from hypothesis import strategies as st
 
 from models.checkpoint import (
     load_official_checkpoint,
-    load_stage_1,
     official_state_dict,
-    read_stage_1_file,
 )
 from models.configuration import PMCCambrianConfig, TowerSpec
 from models.modeling import PMCCambrian
 from models.official_config import config_from_official, official_config
 from models.official_names import official_key, own_key
 from models.presets import preset
-from semihvision.core.errors import InputError
 
 Maker = Callable[..., Any]  # its configuration is typed by transformers
 
@@ -270,43 +266,3 @@ def test_a_tied_head_is_stored_once_or_twice_alike(small_model: Maker) -> None:
     state["lm_head.weight"] = head + 1
     with pytest.raises(ValueError, match=r"different: lm_head\.weight and model"):
         load_official_checkpoint(state, model.config)
-
-
-@pytest.mark.parametrize("prefix", ["", "model.", "base_model.model.model.", "_fsdp.module.model."])
-def test_a_stage_1_file_gives_its_parts_and_leaves_the_rest(
-    small_model: Maker, prefix: str, tmp_path: Path
-) -> None:
-    model = small_model()
-    parts = ("mm_projector", "pos_emb", "vision_sampler", "vision_query", "image_newline")
-    trained = {
-        prefix + key.removeprefix("model."): torch.randn_like(value)
-        for key, value in official_state_dict(model).items()
-        if any(part in key for part in parts)
-    }
-    before = {key: value.clone() for key, value in official_state_dict(model).items()}
-    torch.save(trained, tmp_path / "mm_projector.bin")
-    load_stage_1(read_stage_1_file(tmp_path / "mm_projector.bin"), model)
-    for key, value in official_state_dict(model).items():
-        stored = trained.get(prefix + key.removeprefix("model."))
-        assert torch.equal(value, before[key] if stored is None else stored), key
-
-
-def test_unusable_stage_1_files_are_refused(small_model: Maker, tmp_path: Path) -> None:
-    model = small_model()
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    state = {k: v for k, v in official_state_dict(model).items() if "sampler" in k}
-    with pytest.raises(ValueError, match=r"missing: model\.image_newline"):
-        load_stage_1(state, model)
-    with pytest.raises(ValueError, match=r"embed_tokens\.weight' belongs to no part that stage 1"):
-        load_stage_1(official_state_dict(model), model)
-    twice = {"model.vision_query": torch.zeros(1), "vision_query": torch.zeros(1)}
-    with pytest.raises(ValueError, match=r"both stand for model\.vision_query"):
-        load_stage_1(twice, model)
-    (tmp_path / "garbled.bin").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"garbled\.bin: cannot be read"):
-        read_stage_1_file(tmp_path / "garbled.bin")
-    torch.save([1], tmp_path / "list.bin")
-    with pytest.raises(InputError, match="expected names and tensors only"):
-        read_stage_1_file(tmp_path / "list.bin")
-    for key, value in model.state_dict().items():
-        assert torch.equal(value, before[key])

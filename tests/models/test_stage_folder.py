@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from models import Annealing, InstructionTuning, PMCCambrian
 from models.lora import LoRASettings, is_adapter
-from models.stages.building import FolderTensors, build
+from models.stages.building import build
 from models.stages.folder import write_weights
 from models.stages.handoff import read_lineage
+from models.weight_files import SINGLE_FILE, FolderTensors
 from semihvision.core.errors import InputError
 
 
@@ -62,6 +64,27 @@ def test_many_files_hold_what_one_holds(adapted: InstructionTuning, tmp_path: Pa
 def test_a_weight_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="weight 'newline' cannot be read"):
         FolderTensors(tmp_path).read("newline")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_without_a_value_is_refused_by_name(
+    adapted: InstructionTuning, tmp_path: Path, value: float
+) -> None:
+    adapted.save_model_folder(tmp_path / "model")
+    file = tmp_path / "model" / SINGLE_FILE
+    tensors = load_file(file)
+    # A sum that overflows is no reason for a refusal.
+    tensors["query"][0, :2] = torch.finfo(torch.float32).max
+    save_file(tensors, file, {"format": "pt"})
+    PMCCambrian.from_pretrained(tmp_path / "model")
+    tensors["newline"][3] = value
+    save_file(tensors, file, {"format": "pt"})
+    with pytest.raises(InputError, match="not finite: newline holds NaN or infinity"):
+        PMCCambrian.from_pretrained(tmp_path / "model")
+    reader = FolderTensors(tmp_path / "model")
+    reader.read("query")
+    with pytest.raises(InputError, match="not finite: newline holds NaN or infinity"):
+        reader.read("newline")
 
 
 def test_frozen_weights_that_bfloat16_holds_are_kept_in_it_and_written_as_before(

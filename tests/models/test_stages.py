@@ -15,8 +15,9 @@ from models.parts import PARTS, part_of
 from models.presets import preset
 from models.processing import PMCCambrianProcessor
 from models.stages import Stage
-from models.stages.handoff import LINEAGE_FILE, check_handoff, read_lineage, write_lineage
+from models.stages.handoff import check_handoff, read_lineage, write_lineage
 from models.tokenizer import load_tokenizer
+from models.weight_files import LINEAGE_FILE
 from semihvision.core.batch import Batch, Turn
 from semihvision.core.errors import InputError
 
