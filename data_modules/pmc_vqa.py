@@ -122,12 +122,36 @@ _ARTICLE = re.compile(r"(PMC[0-9]+)_")
 
 
 class _Asked(NamedTuple):
-    """One question of a figure and the row it stands in."""
+    """One question of a figure and the row it stands in; all questions are held at once."""
 
+    table: str
     file: str
-    item: str
-    qa: QA
+    line: int
+    question: str
+    options: tuple[str, ...]
+    right: int
     caption: str
+    is_clean: bool
+
+    @property
+    def item(self) -> str:
+        """What refused items call the row."""
+        return f"line {self.line}"
+
+    def qa(self) -> QA:
+        """The question."""
+        clean = (Attribute(name="test_clean", value="1"),) if self.is_clean else ()
+        return QA(
+            qa_id=f"{self.table}/{self.line}",
+            question=self.question,
+            answer=self.options[self.right],
+            options=self.options,
+            answer_type="CLOSED",
+            attributes=clean,
+            image_ids=("figure",),
+            split=TABLES[self.table].split,
+            provenance_id=WRITER.provenance_id,
+        )
 
 
 def read(
@@ -165,8 +189,8 @@ def read(
             refused.add(path.name, reason=reason, kind="unusable_table", file=path.name)
     if len(broken) == len(found):
         raise broken[0]
-    for figure, asked in figures.items():
-        record = _record(root, figure, asked, refused)
+    for figure in list(figures):
+        record = _record(root, figure, figures.pop(figure), refused)
         if record is not None:
             yield record
 
@@ -175,26 +199,24 @@ def _read_table(
     root: Path, name: str, path: Path, figures: dict[str, list[_Asked]], refused: RefusalLog
 ) -> None:
     """Adds a table's questions to those of their figures."""
-    table = TABLES[name]
-    folder = _folder(root, table)
+    folder = _folder(root, TABLES[name])
     for line, row in csv_rows(path, ("Figure_path", "Question", *CHOICES), refused):
-        item = f"line {line}"
         try:
-            asked = question_of_row(row, f"{name}/{line}", table.split)
+            asked = _asked(row, name, path.name, line)
             together = figures.setdefault(f"{folder}/{row['Figure_path'].strip()}", [])
-            twin = next((n for n, known in enumerate(together) if _same(known.qa, asked)), None)
-            if twin is None:
-                marked = _marked(asked) if name == "test_clean" else asked
-                caption = row.get("Caption", "").strip()
-                together.append(_Asked(path.name, item, marked, caption))
-            elif name == "test_clean" and together[twin].file in TABLES["test"].names:
-                together[twin] = together[twin]._replace(qa=_marked(together[twin].qa))
+            said = (asked.question, asked.options)
+            places = (n for n, one in enumerate(together) if (one.question, one.options) == said)
+            known = next(places, None)
+            if known is None:
+                together.append(asked)
+            elif asked.is_clean and together[known].table == "test":
+                together[known] = together[known]._replace(is_clean=True)
             else:
                 raise InputError(
                     "the question is there already; the first is kept", kind="repeated_id"
                 )
         except InputError as error:
-            refused.add(item, reason=str(error), kind=error.kind, file=path.name)
+            refused.add(f"line {line}", reason=str(error), kind=error.kind, file=path.name)
 
 
 def _folder(root: Path, table: Table) -> str:
@@ -213,22 +235,19 @@ def question_of_row(row: Row, qa_id: str, split: str) -> QA:
     Raises:
         InputError: Names the column, never its content.
     """
-    question = row["Question"].strip()
-    options = _options(row)
+    asked = _asked(row, "test", "", 0).qa()
+    return asked.model_copy(update={"qa_id": qa_id, "split": split})
+
+
+def _asked(row: Row, table: str, file: str, line: int) -> _Asked:
+    question, options = row["Question"].strip(), _options(row)
     empty = [name for name in ("Figure_path", "Question") if not row[name].strip()]
     empty += [name for name, text in zip(CHOICES, options, strict=True) if not text]
     if empty:
         raise InputError(f"empty {', '.join(empty)}", kind="invalid_row")
-    return QA(
-        qa_id=qa_id,
-        question=question,
-        answer=options[_right(row, options)],
-        options=options,
-        answer_type="CLOSED",
-        image_ids=("figure",),
-        split=split,
-        provenance_id=WRITER.provenance_id,
-    )
+    right = _right(row, options)
+    caption = row.get("Caption", "").strip()
+    return _Asked(table, file, line, question, options, right, caption, table == "test_clean")
 
 
 def _options(row: Row) -> tuple[str, ...]:
@@ -267,14 +286,6 @@ def _named(answer: str, options: tuple[str, ...]) -> set[int]:
     return {n for n, option in enumerate(options) if " ".join(option.casefold().split()) in folded}
 
 
-def _same(known: QA, asked: QA) -> bool:
-    return (known.question, known.options) == (asked.question, asked.options)
-
-
-def _marked(qa: QA) -> QA:
-    return qa.model_copy(update={"attributes": (Attribute(name="test_clean", value="1"),)})
-
-
 def _record(root: Path, figure: str, asked: list[_Asked], refused: RefusalLog) -> Record | None:
     folder, _, cell = figure.partition("/")
     try:
@@ -298,7 +309,7 @@ def _record(root: Path, figure: str, asked: list[_Asked], refused: RefusalLog) -
             Text(text_id=f"caption {n}", kind="caption", text=text, provenance_id="owner")
             for n, text in enumerate(captions, start=1)
         ),
-        qa=tuple(one.qa for one in asked),
+        qa=tuple(one.qa() for one in asked),
         provenance=(OWNER, WRITER),
         licence=licence_of(CARD),
     )
