@@ -39,7 +39,7 @@ from semihvision.cli.prepare import prepare
 
 LINKS = 1000
 """Names of one file; file systems allow some ten thousands."""
-POOL_ROWS, POOL_SIZE = 1500, 512
+POOL_ROWS, POOL_SIZE = 4000, 512
 SMALL_SIZE = 64
 
 

@@ -1,121 +1,141 @@
-"""Examining many images in a pool of processes, before a reader asks for them.
+"""Examining many new images in a pool of processes, before a reader asks for them.
 
 A reader asks for one image at a time and goes on by the answer, so it cannot be divided among
-processes. Instead it is run once for its questions alone: every new image is answered from its
-header at once and sent to the pool, and the records are thrown away. Then the reader runs again
-and finds all answers in the cache. Where an answer from the header misleads it, it asks for fewer
-images in the first run, and the second examines the rest by itself: the result is the same.
+processes. Instead it is run a second time, some images ahead and for its questions alone: this
+scout gets answers from the images' headers at once, the images go to the pool, and its records are
+thrown away. The reader itself gets the pool's answers. Where an answer from a header misleads the
+scout, it asks for other images than the reader, which are then examined on the spot: the records
+are the same. The price is memory: what the reader holds of its tables is held twice.
 """
 
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from semihvision.core.errors import InputError
 from semihvision.core.images import examining_by, glance
 from semihvision.core.probe_cache import Answer, ProbeCache, Request, answer
 
+POOL_FROM = 128
+"""New images from which on the pool is started: below, its start (a second or two) costs more."""
 CHUNK = 16
 """Images a worker gets at once; those of one file always go to the same."""
 _CHUNKS_A_WORKER = 4
-"""That wait or are worked on; bounds the memory."""
+"""That wait or are worked on; bounds how far the scout is ahead."""
 
 
-def examine_ahead(
-    ask: Callable[[], Iterable[object]],
-    cache: ProbeCache,
-    *,
-    workers: int,
-    advance: Callable[[int], None],
-) -> None:
-    """Runs a reader for its questions and puts the answers into the cache.
+class Prefetch:
+    """An `Examiner` before a `ProbeCache`, which has a pool examine what will be asked next.
+
+    Use as a context manager.
 
     Args:
-        ask: Starts the reader; what it yields is ignored, and so is an error of its input, which
-            it will raise again when it is run for its records.
         cache: Gets the answers.
-        workers: Processes.
-        advance: Told how many more images were examined.
-
-    Raises:
-        InputError: A process was ended from outside, by the system most likely.
+        scout: Starts the reader again; what it yields is ignored, and so is an error of its input,
+            which the reader itself will raise.
+        workers: Processes; 1: no pool.
     """
-    context = get_context("spawn")  # a fork would copy locks that other threads hold
-    try:
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_stay_calm) as pool:
-            ahead = _Ahead(cache, pool, workers, advance)
-            try:
-                with examining_by(ahead):
-                    for _ in ask():
-                        pass
-            except InputError:
-                pass
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-            ahead.finish()
-    except BrokenProcessPool:
-        raise InputError(
-            "a process that examines images was ended from outside, most likely for its memory; "
-            "run again with fewer --workers: finished work is kept"
-        ) from None
-
-
-class _Ahead:
-    """An `Examiner` that answers from headers and has the files examined meanwhile."""
 
     def __init__(
-        self,
-        cache: ProbeCache,
-        pool: ProcessPoolExecutor,
-        workers: int,
-        advance: Callable[[int], None],
+        self, cache: ProbeCache, scout: Callable[[], Iterator[object]], *, workers: int
     ) -> None:
-        self._cache, self._pool, self._advance = cache, pool, advance
-        self._most_waiting = workers * _CHUNKS_A_WORKER
+        self._cache, self._start_scout, self._workers = cache, scout, workers
+        self._pool: ProcessPoolExecutor | None = None
+        self._scout: Iterator[object] | None = None
         self._chunk: list[Request] = []
         self._waiting: dict[Future[list[Answer]], list[Request]] = {}
         self._asked: set[tuple[str, str]] = set()
 
+    def __enter__(self) -> "Prefetch":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        if isinstance(error, BrokenProcessPool):  # not before: a reader would take it as a refusal
+            raise InputError(
+                "a process that examines images was ended from outside, most likely for its "
+                "memory; run again with fewer --workers: finished work is kept"
+            ) from None
+
     def __call__(self, path: Path, relative: str, known: dict[str, Any]) -> dict[str, Any]:
+        """Answers `probe_image`.
+
+        Raises:
+            InputError: As `examine`.
+            BrokenProcessPool: A process was ended from outside.
+        """
+        request = Request.of(path, relative, known)
+        kept = self._cache.find(request)
+        if kept is None and self._is_worth_a_pool():
+            kept = self._from_pool(request)
+        return self._cache(path, relative, known) if kept is None else kept.fields()
+
+    def _is_worth_a_pool(self) -> bool:
+        if self._pool is None and self._workers > 1 and self._cache.num_examined >= POOL_FROM:
+            context = get_context("spawn")  # a fork would copy locks that other threads hold
+            self._pool = ProcessPoolExecutor(
+                self._workers, mp_context=context, initializer=_stay_calm
+            )
+            self._scout = self._start_scout()
+        return self._pool is not None
+
+    def _from_pool(self, request: Request) -> Answer | None:
+        """The answer to a request, if the scout has made the same."""
+        self._go_ahead()
+        if request in self._chunk:
+            self._send()
+        while request[1:] in self._asked:
+            self._collect()
+            self._go_ahead()
+        return self._cache.find(request)
+
+    def _go_ahead(self) -> None:
+        """Lets the scout go on until there is work enough."""
+        most = self._workers * _CHUNKS_A_WORKER
+        try:
+            while self._scout is not None and len(self._waiting) < most:
+                with examining_by(self._note):
+                    next(self._scout)
+        except (InputError, StopIteration):
+            self._scout = None
+            self._send()
+
+    def _note(self, path: Path, relative: str, known: dict[str, Any]) -> dict[str, Any]:
+        """The scout's `Examiner`."""
         request = Request.of(path, relative, known)
         if request[1:] not in self._asked:
             kept = self._cache.find(request)
             if kept is not None:
                 return kept.fields()
-            self._add(request)
+            if len(self._chunk) >= CHUNK and path != self._chunk[-1].path:
+                self._send()
+            self._chunk.append(request)
+            self._asked.add(request[1:])
         return glance(path, relative, known)
-
-    def _add(self, request: Request) -> None:
-        if len(self._chunk) >= CHUNK and request.path != self._chunk[-1].path:
-            self._send()
-        self._chunk.append(request)
-        self._asked.add(request[1:])
 
     def _send(self) -> None:
         if self._chunk:
+            assert self._pool is not None
             self._waiting[self._pool.submit(_answers, self._chunk)] = self._chunk
             self._chunk = []
-        while len(self._waiting) > self._most_waiting:
-            self._collect()
 
     def _collect(self) -> None:
+        """Keeps what is done; waits for something if nothing is."""
         for future in wait(self._waiting, return_when=FIRST_COMPLETED).done:
-            asked = self._waiting.pop(future)
-            answers = future.result()
-            self._cache.keep(answers)
-            self._asked.difference_update(request[1:] for request in asked)
-            self._advance(len(answers))
-
-    def finish(self) -> None:
-        """Waits for all answers."""
-        self._send()
-        while self._waiting:
-            self._collect()
+            requests = self._waiting.pop(future)
+            self._cache.keep(future.result())
+            self._asked.difference_update(request[1:] for request in requests)
 
 
 def _answers(requests: list[Request]) -> list[Answer]:

@@ -2,7 +2,7 @@
 
 Three runs are told apart. If nothing below the root has changed (path, size, modification time),
 the files made before stand. If some images have, only they are examined. If many are new, a pool
-examines them before the reader asks (see `semihvision.core.prefetch`).
+examines them before the reader asks for them (see `semihvision.core.prefetch`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,16 +16,12 @@ from semihvision.core.fingerprint import code_fingerprint, file_fingerprint, tre
 from semihvision.core.hashing import hash_value
 from semihvision.core.images import examining_by
 from semihvision.core.parquet import RecordWriter
-from semihvision.core.prefetch import examine_ahead
-from semihvision.core.probe_cache import NewImages, ProbeCache, opened_cache
+from semihvision.core.prefetch import Prefetch
+from semihvision.core.probe_cache import ProbeCache, opened_cache
 from semihvision.core.record import Record
 
 Reader = Callable[[Path, RefusalLog], Iterator[Record]]
 Told = Callable[[str, int], None]
-
-POOL_FROM = 256
-"""New images from which on a pool is started: below, its start (a second or two) costs more."""
-
 
 _CORE = Path(__file__).parent
 
@@ -124,7 +120,7 @@ def prepare_records(
                 is_unchanged=True,
             )
         cache.keep_outcome(None)
-        counts, refused = _read(task, cache, workers, told)
+        counts, refused = _write(task, cache, workers, told)
         outcome = {"counts": counts.document(), "refused": refused.counts()}
         cache.keep_outcome({"input": key, "output": task.output_key(), **outcome})
         return Prepared(
@@ -135,30 +131,17 @@ def prepare_records(
         )
 
 
-def _read(
+def _write(
     task: Preparation, cache: ProbeCache, workers: int, told: Told
 ) -> tuple[RecordCounts, RefusalLog]:
-    """One reading; or, where that meets many new images, the pool and then another reading."""
-    if workers > 1:
-        cache.most_new = POOL_FROM
-        try:
-            return _write(task, cache, told)
-        except NewImages:
-            cache.most_new = None
-        examine_ahead(
-            lambda: task.reader(task.root, RefusalLog()),
-            cache,
-            workers=workers,
-            advance=lambda number: told("images examined", number),
-        )
-    return _write(task, cache, told)
-
-
-def _write(task: Preparation, cache: ProbeCache, told: Told) -> tuple[RecordCounts, RefusalLog]:
     counts, refused = RecordCounts(), RefusalLog()
     seen: set[str] = set()
     try:
-        with RecordWriter(task.out) as writer, examining_by(cache):
+        with (
+            Prefetch(cache, lambda: task.reader(task.root, RefusalLog()), workers=workers) as ahead,
+            RecordWriter(task.out) as writer,
+            examining_by(ahead),
+        ):
             for record in task.reader(task.root, refused):
                 if record.record_id in seen:
                     reason = "this record_id was already used; the first record is kept"
@@ -173,9 +156,6 @@ def _write(task: Preparation, cache: ProbeCache, told: Told) -> tuple[RecordCoun
                     f"{task.root}: not one usable record; refused: {refused.counts() or 'nothing'} "
                     f"(reasons in {task.refused_path})"
                 )
-    except NewImages:
-        told("records", -writer.count)
-        raise
     finally:
         refused.write(task.refused_path)
     return counts, refused

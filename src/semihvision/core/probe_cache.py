@@ -74,10 +74,6 @@ class Answer(NamedTuple):
         return found
 
 
-class NewImages(Exception):  # noqa: N818 -- no error: a signal that a pool is worth its start
-    """More images are new than the caller wanted to examine one after the other."""
-
-
 def answer(request: Request) -> Answer:
     """Hashes and decodes one file; a refusal is an answer like any other."""
     stat = request.path.stat()
@@ -98,7 +94,6 @@ class ProbeCache:
 
     Attributes:
         num_examined: Files that were hashed and decoded in this run.
-        most_new: `NewImages` is raised when more are new; None: never.
     """
 
     def __init__(self, database: sqlite3.Connection, *, verify: bool) -> None:
@@ -106,15 +101,12 @@ class ProbeCache:
         self._verify = verify
         self._verified: dict[str, str] = {}
         self.num_examined = 0
-        self.most_new: int | None = None
 
     def __call__(self, path: Path, relative: str, known: dict[str, Any]) -> dict[str, Any]:
         """Answers `probe_image`; raises InputError as `examine` does."""
         request = Request.of(path, relative, known)
         kept = self.find(request)
         if kept is None:
-            if self.most_new is not None and self.num_examined >= self.most_new:
-                raise NewImages
             kept = answer(request)
             self.keep([kept])
         return kept.fields()
