@@ -25,11 +25,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_modules.cells import image_of_cell
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
-from semihvision.core.images import probe_image
 from semihvision.core.record import QA, Attribute, Record
 from semihvision.core.tables import json_rows, required_file
 
@@ -138,7 +138,7 @@ def _record(
     root: Path, image_name: str, asked: list[tuple[str, dict[str, Any]]], refused: RefusalLog
 ) -> Record | None:
     try:
-        image = probe_image(root, f"images/{image_name}", image_id="image")
+        image = image_of_cell(root, f"images/{image_name}", image_id="image")
     except InputError as error:
         for split, row in asked:
             refused.add(
