@@ -16,6 +16,7 @@ from torch import Tensor
 
 from models.acceleration import ActivationCheckpointing
 from models.attention_masks import Attention
+from models.configuration import PMCCambrianConfig
 from models.fitting import TooLong
 from models.fusion import ImageLayout
 from models.lora import LoRASettings
@@ -24,9 +25,10 @@ from models.modeling import PMCCambrian
 from models.official_prompt import read_system_prompt
 from models.outputs import PMCCambrianOutput
 from models.parts import PARTS
+from models.preprocessing import Preprocessing
 from models.presets import preset as preset_config
 from models.processing import PMCCambrianProcessor
-from models.processor_settings import official_prompt_of
+from models.processor_settings import taken_over
 from models.stages.building import ModelPlan, build, build_sharded
 from models.stages.filler import with_filler_image
 from models.stages.folder import swap_in, write_weights
@@ -80,9 +82,13 @@ class Stage(L.LightningModule):
         activation_checkpointing: ``none``, ``selective`` or ``full`` (`models.acceleration`).
         compile_blocks: Compile every block of towers, connector, samplers and decoder.
         cpu_offload: Keep shards and optimizer state in host memory; sharded runs only.
-        system_prompt: System turn of every conversation; empty for none.
+        system_prompt: System turn of every conversation; empty for none, None for that of
+            ``init_from``.
         system_prompt_file: UTF-8 file with that text, in place of ``system_prompt``.
-        template: Style of the conversation template, ``cambrian`` or ``meta``.
+        template: Style of the conversation template, ``cambrian`` or ``meta``; None for that of
+            ``init_from``, else ``cambrian``.
+        preprocessing: Path of the images, ``reference`` or ``fast`` (`models.preprocessing`); None
+            for that of ``init_from``, else ``reference``.
         other_prompt: Train weights of an official checkpoint with another prompt than theirs, which
             is an error otherwise.
         too_long: ``refuse`` a longer sample, or ``shorten`` it by turns and the end of an answer
@@ -113,9 +119,10 @@ class Stage(L.LightningModule):
         activation_checkpointing: ActivationCheckpointing = "none",
         compile_blocks: bool = False,
         cpu_offload: bool = False,
-        system_prompt: str = "",
+        system_prompt: str | None = None,
         system_prompt_file: str = "",
-        template: TemplateStyle = "cambrian",
+        template: TemplateStyle | None = None,
+        preprocessing: Preprocessing | None = None,
         other_prompt: bool = False,
         too_long: TooLong = "refuse",
         max_length: int = 2048,
@@ -151,15 +158,21 @@ class Stage(L.LightningModule):
         if self.init_from is not None:
             check_handoff(self.init_from, wanted=wanted)
             check_order(self.init_from, type(self).__name__, STAGE_ORDER)
+            # Only their dtypes may be others: those of trained towers are.
+            wanted.towers = PMCCambrianConfig.from_folder(self.init_from).towers
         self.processor = PMCCambrianProcessor.from_preset(
             preset,
             tokenizer=None if self.init_from is None else load_tokenizer(str(self.init_from)),
-            system_prompt=_system_text(system_prompt, system_prompt_file),
-            template=template,
             max_length=max_length,
             too_long=too_long,
             image_layout=image_layout,
-            official=None if other_prompt else official_prompt_of(self.init_from),
+            **taken_over(
+                self.init_from,
+                system_prompt=_system_text(system_prompt, system_prompt_file),
+                template=template,
+                preprocessing=preprocessing,
+                other_prompt=other_prompt,
+            ),
         )
         self.processor.check_official()
         self.plan = ModelPlan(
@@ -287,9 +300,14 @@ class Stage(L.LightningModule):
         inputs: dict[str, Any] = {
             k: v for k, v in batch.items() if k not in ("example_ids", "labels")
         }
-        generated = self.network.generate(
-            **inputs, max_new_tokens=self.max_new_tokens, do_sample=False
-        )
+        # One sample a row: FlexAttention has nothing to skip, and would compile every length.
+        self.network.set_attn_implementation("sdpa")
+        try:
+            generated = self.network.generate(
+                **inputs, max_new_tokens=self.max_new_tokens, do_sample=False
+            )
+        finally:
+            self.network.set_attn_implementation(self.attention)
         return [
             {"id": example_id, "answer": self.processor.decode(ids.tolist())}
             for example_id, ids in zip(batch["example_ids"], generated, strict=True)
@@ -359,7 +377,7 @@ class Stage(L.LightningModule):
         return entry
 
 
-def _system_text(text: str, file: str) -> str:
+def _system_text(text: str | None, file: str) -> str | None:
     if text and file:
         raise InputError("system_prompt and system_prompt_file are both given; expected one")
     return read_system_prompt(file) if file else text

@@ -10,6 +10,7 @@ import torch
 from memory_samples import MemorySamples
 from omegaconf import OmegaConf
 
+from data_modules.packing import Packing
 from models import Annealing, ConnectorAlignment, InstructionTuning
 from models.lora import LoRASettings, is_adapter
 from models.parts import PARTS, part_of
@@ -41,6 +42,17 @@ def configured(name: str) -> tuple[Stage, dict[str, Any]]:
     return STAGES[name](**{key: arguments[key] for key in rates if key in arguments}), settings
 
 
+@pytest.mark.parametrize("name", STAGES)
+def test_rows_are_packed_and_divide_among_devices(name: str) -> None:
+    arguments = configured(name)[1]["data"]["init_args"]
+    packing = Packing(**arguments["packing"])
+    # A sample as long as the stage allows fits a row, and eight devices waste nothing.
+    model = configured(name)[1]["model"]["init_args"]
+    assert packing.tokens >= model["max_length"]
+    assert arguments["global_batch_size"] % (8 * arguments["batch_size"]) == 0
+    STAGES[name](**{key: model[key] for key in ("loss", "attention", "activation_checkpointing")})
+
+
 def rates_of(stage: Stage) -> dict[str, float]:
     return {part: stage.part_rates.get(part, 0.0) for part in PARTS}
 
@@ -56,8 +68,9 @@ def table() -> str:
         f"{100 * s['model']['init_args']['warmup_fraction']:.0f} %" for _, s in stages.values()
     ]
     rows.append(["warm-up, then cosine to 0", *schedules])
-    batches = [str(s["data"]["init_args"]["global_batch_size"]) for _, s in stages.values()]
-    rows.append(["samples a step", *batches])
+    data = [settings["data"]["init_args"] for _, settings in stages.values()]
+    batches = [f"{d['global_batch_size']} of {d['packing']['tokens']:,} tokens" for d in data]
+    rows.append(["packed rows a step", *batches])
     uses = [", ".join(s["data"]["init_args"]["uses"]) for _, s in stages.values()]
     rows.append(["trained on", *uses])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

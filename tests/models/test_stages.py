@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import pytest
@@ -222,8 +223,9 @@ def test_checkpoints_leave_frozen_towers_out_and_load_again() -> None:
     assert any(name.startswith("model.towers.") for name in kept["state_dict"])
 
 
-def test_prediction_gives_one_answer_a_sample() -> None:
-    stage = InstructionTuning(max_new_tokens=3)
+@pytest.mark.parametrize("attention", ["sdpa", "flex_attention"])
+def test_prediction_gives_one_answer_a_sample(attention: Any) -> None:
+    stage = InstructionTuning(max_new_tokens=3, attention=attention)
     stage.configure_model()
     image = stage.processor.prepare_image(Image.new("RGB", (20, 10)))
     turns = (Turn("human", "<image>\nWhich side?"),)
@@ -231,6 +233,7 @@ def test_prediction_gives_one_answer_a_sample() -> None:
     answers = stage.predict_step(stage.processor.collate(samples), 0)
     assert [row["id"] for row in answers] == ["a", "b"]
     assert answers[0]["answer"] == answers[1]["answer"]
+    assert stage.network.language_model.config._attn_implementation == attention
 
 
 def test_a_tokenizer_of_a_hub_comes_with_the_folder(tmp_path: Path) -> None:
