@@ -209,7 +209,8 @@ class RecordDataModule(L.LightningDataModule):
             found = {split: len(items) for split, items in self._examples.items()}
             raise InputError(
                 f"{type(self).__name__}: no samples in split {wanted!r} for uses {self.uses}; "
-                f"found {found}"
+                f"found {found}, refused {self.refused.counts() or 'none'}. Many too long or over "
+                "budget: raise max_length of the stage or packing.tokens above an image's tokens"
             )
         if stage == "fit":
             self._check_weights()
