@@ -57,13 +57,13 @@ def clustered_bootstrap_interval(
     if len(sizes) < 2:
         return None
     sums = np.bincount(membership, weights=scores)
-    random, even = np.random.default_rng(seed), np.full(len(sizes), 1 / len(sizes))
+    random = np.random.default_rng(seed)
     at_once = max(1, _MAX_DRAWS // len(sizes))
     means = np.empty(num_resamples)
     for start in range(0, num_resamples, at_once):
         some = means[start : start + at_once]
-        draws = random.multinomial(len(sizes), even, size=len(some))
-        some[:] = (draws @ sums) / (draws @ sizes)
+        drawn = random.integers(len(sizes), size=(len(some), len(sizes)))
+        some[:] = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(low), float(high))

@@ -3,7 +3,7 @@
 ``test.csv`` with its cleaned part ``test_clean.csv`` (2,000 questions, general knowledge), or
 ``test_2.csv`` of the second generation. The owners give no ids: a question's id is
 ``<table>/<line>``, the line of the file, as in the Records. Of a folder ``test.csv`` is read, and
-the questions of ``test_clean.csv`` are subset ``test_clean``. Intervals are clustered on the figure.
+those of ``test_clean.csv`` are subset ``test_clean``. Intervals are clustered on the figure.
 """
 
 from dataclasses import replace
