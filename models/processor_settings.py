@@ -42,13 +42,31 @@ def read_settings(folder: str | Path) -> dict[str, Any]:
         ) from None
 
 
-def official_prompt_of(folder: str | Path | None) -> OfficialPrompt | None:
-    """What a model folder says of the prompt of the official checkpoint it was made from, if any.
+def taken_over(
+    folder: str | Path | None,
+    *,
+    system_prompt: str | None,
+    template: str | None,
+    preprocessing: str | None,
+    other_prompt: bool,
+) -> dict[str, Any]:
+    """Settings with which training goes on from a model folder, as arguments of the class.
+
+    How long a sequence may be is not among them: that is the new training's own.
 
     Args:
-        folder: The model folder; ``None`` for no folder.
+        folder: The model folder; ``None`` where training starts anew.
+        system_prompt: System text; ``None`` for the folder's, or none.
+        template: Style of the template; ``None`` for the folder's, or the default.
+        preprocessing: Path of the images; ``None`` for the folder's, or the default.
+        other_prompt: Do not hold the prompt to that of the folder's official checkpoint.
 
     Raises:
         InputError: As in `read_settings`.
     """
-    return None if folder is None else read_settings(folder)["official"]
+    settings = {} if folder is None else read_settings(folder)
+    settings.pop("max_length", None)
+    if other_prompt:
+        settings["official"] = None
+    given = {"system_prompt": system_prompt, "template": template, "preprocessing": preprocessing}
+    return settings | {name: value for name, value in given.items() if value is not None}

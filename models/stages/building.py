@@ -1,5 +1,6 @@
 """A stage's model, from a preset or a folder, in one process or sharded over several."""
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,8 @@ class ModelPlan:
     """What a stage's model is made of and how it runs.
 
     Attributes:
-        config: Sizes.
+        config: Sizes. Where towers are trained, no dtype of their own is left in it: they are
+            float32 from the start, for sums of small updates need it.
         folder: Model folder with its weights; None: random ones.
         parts: Parts that are trained.
         tower_weights: Source of published weights by tower name.
@@ -44,6 +46,12 @@ class ModelPlan:
     activation_checkpointing: ActivationCheckpointing = "none"
     compiled: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if "towers" in self.parts:
+            config = copy.deepcopy(self.config)
+            config.towers = [tower | {"dtype": None} for tower in config.towers]
+            object.__setattr__(self, "config", config)
 
 
 class Built(NamedTuple):
@@ -66,7 +74,7 @@ def build(plan: ModelPlan, *, compute_dtype: torch.dtype | None = None) -> Built
         model = PMCCambrian(plan.config)
     else:
         # Trained weights are float32 whatever the folder holds: sums of small updates need it.
-        model = PMCCambrian.from_pretrained(plan.folder, dtype=torch.float32)
+        model = PMCCambrian.from_pretrained(plan.folder, config=plan.config, dtype=torch.float32)
     towers: list[Any] = list(model.towers)
     loaded = {
         tower.spec.name: load_tower_weights(tower, plan.tower_weights[tower.spec.name])
@@ -115,16 +123,11 @@ def meta_model(plan: ModelPlan) -> PMCCambrian:
 
 
 def _prepare(model: PMCCambrian, plan: ModelPlan) -> None:
-    """Modes, dtypes, what is trained, adapters, and how blocks run; the order matters."""
+    """Modes, what is trained, adapters, and how blocks run; the order matters."""
     # transformers hands models over in evaluation mode.
     model.train()
-    towers_trained = "towers" in plan.parts
     # Frozen batch norms, where a tower has some, keep their published statistics.
-    model.towers.train(towers_trained)
-    towers: list[Any] = list(model.towers)
-    for tower in towers:
-        if towers_trained and tower.backbone is not None:
-            tower.backbone.float()
+    model.towers.train("towers" in plan.parts)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(part_of(name) in plan.parts)
     if plan.lora is not None:

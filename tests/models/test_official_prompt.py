@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -12,7 +13,7 @@ from PIL import Image
 from models.official_prompt import OFFICIAL_SYSTEM_SHA256, OfficialPrompt, read_system_prompt
 from models.presets import preset
 from models.processing import PMCCambrianProcessor
-from models.processor_settings import SETTINGS_FILE, official_prompt_of
+from models.processor_settings import SETTINGS_FILE
 from models.stages import InstructionTuning
 from semihvision.core.batch import Turn
 from semihvision.core.errors import InputError
@@ -40,8 +41,6 @@ def folder(tmp_path: Path, official: OfficialPrompt) -> Path:
 
 def test_the_right_prompt_is_taken_and_travels(folder: Path, official: OfficialPrompt) -> None:
     assert PMCCambrianProcessor.from_pretrained(folder).official == official
-    assert official_prompt_of(folder) == official
-    assert official_prompt_of(None) is None
     settings = json.loads((folder / SETTINGS_FILE).read_text())
     assert settings["official"] == asdict(official)
     made = PMCCambrianProcessor(preset("tiny"), **settings)
@@ -126,8 +125,10 @@ def test_a_stage_keeps_to_the_prompt_of_the_weights_it_takes_over(
     text.write_text(SYSTEM + "\n")
     given = {"system_prompt_file": str(text), "init_from": str(folder)}
     assert InstructionTuning(**given).processor.official == official
+    # The folder holds the text.
+    assert InstructionTuning(init_from=str(folder)).processor.template.system_prompt == SYSTEM
     with pytest.raises(InputError, match="is empty"):
-        InstructionTuning(init_from=str(folder))
+        InstructionTuning(init_from=str(folder), system_prompt="")
     with pytest.raises(InputError, match="image_position"):
         InstructionTuning(**given, template="meta")
     free = InstructionTuning(init_from=str(folder), template="meta", other_prompt=True)
@@ -136,3 +137,25 @@ def test_a_stage_keeps_to_the_prompt_of_the_weights_it_takes_over(
     with pytest.raises(InputError, match="both given"):
         InstructionTuning(system_prompt="x", system_prompt_file=str(text))
     assert InstructionTuning(too_long="shorten").processor.too_long == "shorten"
+
+
+def test_a_stage_goes_on_with_the_settings_of_the_folder_unless_it_is_given_others(
+    tmp_path: Path,
+) -> None:
+    preset("tiny").save_pretrained(tmp_path)
+    PMCCambrianProcessor.from_preset(
+        "tiny", system_prompt="Be kind.", template="meta", preprocessing="fast", max_length=77
+    ).save_pretrained(tmp_path)
+
+    def settings(**given: Any) -> tuple[str, str, str, int]:
+        made = InstructionTuning(**given).processor
+        template = made.template
+        return template.system_prompt, template.style, made.preprocessing, made.max_length
+
+    taken: dict[str, Any] = {"init_from": str(tmp_path), "max_length": 99}
+    assert settings(**taken) == ("Be kind.", "meta", "fast", 99)
+    others = {"system_prompt": "", "template": "cambrian", "preprocessing": "reference"}
+    assert settings(**taken, **others) == ("", "cambrian", "reference", 99)
+    assert settings(max_length=99) == ("", "cambrian", "reference", 99)
+    with pytest.raises(InputError, match="preprocessing is 'quick'"):
+        settings(preprocessing="quick")

@@ -1,6 +1,7 @@
 """The model folder a stage writes: plain, complete, in as many files as asked for."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models import Annealing, InstructionTuning, PMCCambrian
+from models import Annealing, InstructionTuning, PMCCambrian, PMCCambrianConfig
 from models.lora import LoRASettings, is_adapter
-from models.stages.building import build
+from models.presets import preset
+from models.stages import Stage
+from models.stages.building import StartValues, build, meta_model
 from models.stages.folder import write_weights
 from models.stages.handoff import read_lineage
+from models.towers import VisionTower
 from models.weight_files import SINGLE_FILE, FolderTensors
 from semihvision.core.errors import InputError
 
@@ -85,6 +89,50 @@ def test_a_weight_without_a_value_is_refused_by_name(
     reader.read("query")
     with pytest.raises(InputError, match="not finite: newline holds NaN or infinity"):
         reader.read("newline")
+
+
+def half_precision_towers(_: str) -> PMCCambrianConfig:
+    config = preset("tiny")
+    config.towers = [tower | {"dtype": "float16"} for tower in config.towers]
+    return config
+
+
+def test_trained_towers_start_and_stay_unrounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.stages.base.preset_config", half_precision_towers)
+    spec = half_precision_towers("").tower_specs[1]
+    published = VisionTower(replace(spec, dtype=None)).backbone.state_dict()
+    save_file(published, tmp_path / "tower.safetensors")
+    assert any(not torch.equal(v, v.half().float()) for v in published.values())
+
+    def towers(stage: Stage) -> dict[str, torch.Tensor]:
+        """What `build` and the first process of a sharded run give the tower; both the same."""
+        model, start = build(stage.plan).model, StartValues(stage.plan)
+        prefix = "towers.1.backbone."
+        found = {n.removeprefix(prefix): v for n, v in model.state_dict().items() if prefix in n}
+        for name, value in meta_model(stage.plan).state_dict().items():
+            if prefix in name:
+                held = found[name.removeprefix(prefix)]
+                assert value.dtype == held.dtype
+                assert torch.equal(start.value(name).to(value.dtype), held)
+        return found
+
+    def same(found: dict[str, torch.Tensor]) -> bool:
+        return all(torch.equal(found[name], value) for name, value in published.items())
+
+    source = {spec.name: str(tmp_path / "tower.safetensors")}
+    frozen = InstructionTuning(tower_weights=source)
+    assert not same(towers(frozen))
+    trained = InstructionTuning(tower_weights=source, train_parts=["towers", "newline"])
+    assert same(towers(trained))
+    trained.configure_model()
+    trained.save_model_folder(tmp_path / "model")
+    saved = PMCCambrianConfig.from_folder(tmp_path / "model")
+    assert [tower.dtype for tower in saved.tower_specs] == [None] * 4
+    for parts in (["newline"], ["towers"]):
+        following = Annealing(init_from=str(tmp_path / "model"), train_parts=parts)
+        assert same(towers(following))
 
 
 def test_frozen_weights_that_bfloat16_holds_are_kept_in_it_and_written_as_before(
