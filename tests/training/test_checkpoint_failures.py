@@ -90,7 +90,7 @@ def test_a_run_that_goes_on_takes_the_rates_it_is_given(
         assert isinstance(schedule, torch.optim.lr_scheduler.LambdaLR)
         assert schedule.last_epoch == steps
         seen.append(trainer.optimizers[0].param_groups[0]["weight_decay"])
-        return schedule.base_lrs[0]
+        return float(schedule.base_lrs[0])
 
     seen: list[float] = []
     assert rate(tmp_path, 1, learning_rate=1e-3, weight_decay=0.1) == 1e-3
