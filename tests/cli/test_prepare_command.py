@@ -169,7 +169,7 @@ def test_not_one_usable_record_ends_with_2_and_keeps_the_reasons(
     out = tmp_path / "x.parquet"
 
     assert main(["prepare", "folder", "--root", str(root), "--out", str(out)]) == 2
-    assert "not one usable record; refused: {'image_format': 1}" in capsys.readouterr().err
+    assert "not one usable record; refused: {'unreadable_image': 1}" in capsys.readouterr().err
     assert not out.exists()
     assert len((tmp_path / "x.refused.jsonl").read_text().splitlines()) == 1
 
