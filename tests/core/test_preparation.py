@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import signal
 import sqlite3
@@ -227,23 +228,29 @@ def test_a_pool_makes_the_same_files(
 
 
 def read_twice(root: Path, refused: RefusalLog) -> Iterator[Record]:
-    """Asks for a second image by the hash of the first, which no header tells."""
+    """Asks for a second image by the hash of the first, which no header tells; and says so."""
     for record in read(root, refused):
+        logging.getLogger("reader").warning("%s has a second image", record.record_id)
         name = f"{int(record.images[0].sha256 or '0', 16) % 10:03d}.png"
         second = probe_image(root, name, image_id="second", view="beside")
         yield record.edited(images=(*record.images, second))
 
 
 def test_a_misled_scout_changes_nothing(
-    tmp_path: Path, task: Preparation, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    task: Preparation,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     write_source(task.root, 30)
     task = Preparation(**{**vars(task), "reader": read_twice})
     alone = Preparation(**{**vars(task), "out": tmp_path / "alone.parquet"})
     expected = prepare_records(alone)
 
+    caplog.clear()
     done, _ = in_a_pool(task, monkeypatch)
 
+    assert len(caplog.records) == 30
     assert done.counts == expected.counts
     assert task.out.read_bytes() == alone.out.read_bytes()
     # The scout's wrong guess, 000.png, is among the ten that the reader asks for.

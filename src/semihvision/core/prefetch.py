@@ -8,10 +8,12 @@ scout, it asks for other images than the reader, which are then examined on the 
 are the same. The price is memory: what the reader holds of its tables is held twice.
 """
 
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
@@ -105,7 +107,7 @@ class Prefetch:
         most = self._workers * _CHUNKS_A_WORKER
         try:
             while self._scout is not None and len(self._waiting) < most:
-                with examining_by(self._note):
+                with examining_by(self._note), _in_silence():
                     next(self._scout)
         except (InputError, StopIteration):
             self._scout = None
@@ -136,6 +138,17 @@ class Prefetch:
             requests = self._waiting.pop(future)
             self._cache.keep(future.result())
             self._asked.difference_update(request[1:] for request in requests)
+
+
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """Nothing is logged twice: what the scout would say, the reader says."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _answers(requests: list[Request]) -> list[Answer]:
