@@ -26,15 +26,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data_modules.reading import OWNER, licence_of
 from evaluation.conventions import MEDICONFUSION_CONVENTIONS as CONVENTIONS
-from evaluation.questions import Question, choice_question, picture_of
+from evaluation.questions import Question, questions_of_records
 from evaluation.references import Reference, subset
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.json_files import read_json
+from semihvision.core.record import QA, ImageRef, Record
 
-__all__ = ["CARD", "CONVENTIONS", "load", "questions"]
+__all__ = ["CARD", "CONVENTIONS", "load", "questions", "read"]
 
 CARD = Card(
     name="mediconfusion",
@@ -127,29 +129,58 @@ def _asked(pair: str, row: Any, number: int) -> _Asked:
     return _Asked(reference, f"images/{image}.jpg")
 
 
-def questions(root: Path, refused: RefusalLog) -> list[Question]:
-    """Both questions of every pair with their images; a pair with a missing image is refused.
+def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
+    """Yields one record per pair with both images and a question about each.
+
+    Args:
+        root: Folder in the owners' layout.
+        refused: Gets pairs that cannot be used, with the reason.
 
     Raises:
         InputError: The owners' file is missing or no object of pairs.
     """
-    found: list[Question] = []
-    folder = _file(root).parent
+    folder = _file(root).parent.relative_to(root)
     for pair in _pairs(root, refused):
+        name = pair[0].reference.group
         try:
-            found += [_question(asked, folder) for asked in pair]
+            images = [
+                probe_image(root, str(folder / asked.image), image_id=f"im{number}")
+                for number, asked in enumerate(pair, start=1)
+            ]
         except InputError as error:
-            name = pair[0].reference.group
             refused.add(name, reason=str(error), kind=error.kind, file="dataset.json")
-    return found
+            continue
+        yield Record(
+            record_id=f"mediconfusion/{name}",
+            source="mediconfusion",
+            split="test",
+            group_id=name,
+            images=tuple(images),
+            qa=tuple(
+                _qa(asked.reference, image) for asked, image in zip(pair, images, strict=True)
+            ),
+            provenance=(OWNER,),
+            licence=licence_of(CARD),
+        )
 
 
-def _question(asked: _Asked, folder: Path) -> Question:
-    image = probe_image(folder, asked.image, image_id="image")
-    return choice_question(
-        asked.reference.id,
-        source="mediconfusion",
-        text=asked.reference.question,
-        options=asked.reference.options,
-        pictures=[picture_of(image, folder)],
+def _qa(reference: Reference, image: ImageRef) -> QA:
+    return QA(
+        qa_id=reference.id,
+        question=reference.question,
+        answer=reference.answer,
+        options=reference.options,
+        answer_type="CLOSED",
+        image_ids=(image.image_id,),
+        split="test",
+        provenance_id=OWNER.provenance_id,
     )
+
+
+def questions(root: Path, refused: RefusalLog) -> list[Question]:
+    """Both questions of every pair with their images; a pair with a missing image is refused.
+
+    Raises:
+        InputError: As from `read`.
+    """
+    return questions_of_records(read(root, refused), root)

@@ -25,17 +25,19 @@ Known (owners' card; loaders and a data report of third parties): 127,995 questi
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from data_modules.reading import OWNER, licence_of
 from evaluation.conventions import CHOICE_CONVENTIONS as CONVENTIONS
-from evaluation.questions import Question, choice_question, picture_of
+from evaluation.questions import Question, questions_of_records
 from evaluation.references import Reference, subset
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.json_stream import object_rows
+from semihvision.core.record import QA, Record
 
-__all__ = ["CARD", "CONVENTIONS", "load", "questions"]
+__all__ = ["CARD", "CONVENTIONS", "load", "questions", "read"]
 
 CARD = Card(
     name="omnimedvqa",
@@ -56,6 +58,14 @@ _TEXTS = ("question_id", "question", "gt_answer", "image_path")
 _OPTIONS = ("option_A", "option_B", "option_C", "option_D")
 
 
+class _Found(NamedTuple):
+    """A question, and the file and place it stands in."""
+
+    reference: Reference
+    file: str
+    item: str
+
+
 def load(path: Path, refused: RefusalLog) -> list[Reference]:
     """Reads questions and golds.
 
@@ -66,11 +76,10 @@ def load(path: Path, refused: RefusalLog) -> list[Reference]:
     Raises:
         InputError: No JSON file is there, or one is no array.
     """
-    return [reference for reference, _, _ in _usable(path, refused)]
+    return [found.reference for found in _usable(path, refused)]
 
 
-def _usable(path: Path, refused: RefusalLog) -> Iterator[tuple[Reference, Path, str]]:
-    """Questions with the file and place they stand in."""
+def _usable(path: Path, refused: RefusalLog) -> Iterator[_Found]:
     seen: set[str] = set()
     for file in _files(path):
         for item, row in object_rows(file, refused):
@@ -84,7 +93,7 @@ def _usable(path: Path, refused: RefusalLog) -> Iterator[tuple[Reference, Path, 
                 refused.add(item, reason=str(error), kind=error.kind, file=file.name)
             else:
                 seen.add(reference.id)
-                yield reference, file, item
+                yield _Found(reference, file.name, item)
 
 
 def _files(path: Path) -> list[Path]:
@@ -124,26 +133,56 @@ def _reference(row: dict[str, Any]) -> Reference:
     )
 
 
-def questions(root: Path, refused: RefusalLog) -> list[Question]:
-    """The open-access questions with their images; every image is opened once before.
+def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
+    """Yields one record per image with its open-access questions; every image is opened once.
+
+    Args:
+        root: Folder in the owners' layout.
+        refused: Gets questions that cannot be used, with the reason.
 
     Raises:
         InputError: No JSON file is there, or one is no array.
     """
-    found = []
-    for reference, file, item in _usable(root, refused):
+    images: dict[str, list[_Found]] = {}
+    for one in _usable(root, refused):
+        images.setdefault(one.reference.image, []).append(one)
+    for path, asked in images.items():
         try:
-            image = probe_image(root, reference.image, image_id="image")
+            image = probe_image(root, path, image_id="image")
         except InputError as error:
-            refused.add(item, reason=str(error), kind=error.kind, file=file.name)
+            for one in asked:
+                refused.add(one.item, reason=str(error), kind=error.kind, file=one.file)
             continue
-        found.append(
-            choice_question(
-                reference.id,
-                source="omnimedvqa",
-                text=reference.question,
-                options=reference.options,
-                pictures=[picture_of(image, root)],
-            )
+        yield Record(
+            record_id=f"omnimedvqa/{path}",
+            source="omnimedvqa",
+            split="test",
+            group_id=path,
+            images=(image,),
+            qa=tuple(_qa(one.reference) for one in asked),
+            provenance=(OWNER,),
+            licence=licence_of(CARD),
         )
-    return found
+
+
+def _qa(reference: Reference) -> QA:
+    return QA(
+        qa_id=reference.id,
+        question=reference.question,
+        answer=reference.answer,
+        options=reference.options,
+        answer_type="CLOSED",
+        question_type=reference.question_type,
+        image_ids=("image",),
+        split="test",
+        provenance_id=OWNER.provenance_id,
+    )
+
+
+def questions(root: Path, refused: RefusalLog) -> list[Question]:
+    """The open-access questions with their images.
+
+    Raises:
+        InputError: As from `read`.
+    """
+    return questions_of_records(read(root, refused), root)
