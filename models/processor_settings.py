@@ -6,7 +6,7 @@ from typing import Any
 
 from semihvision.core.errors import InputError
 
-from .official_prompt import OfficialPrompt
+from .official_prompt import OfficialPrompt, read_system_prompt
 
 SETTINGS_FILE = "processing.json"
 """Settings of the processor beside a model's weights."""
@@ -46,6 +46,7 @@ def taken_over(
     folder: str | Path | None,
     *,
     system_prompt: str | None,
+    system_prompt_file: str,
     template: str | None,
     preprocessing: str | None,
     other_prompt: bool,
@@ -57,13 +58,18 @@ def taken_over(
     Args:
         folder: The model folder; ``None`` where training starts anew.
         system_prompt: System text; ``None`` for the folder's, or none.
+        system_prompt_file: UTF-8 file with that text, in its place; empty for no file.
         template: Style of the template; ``None`` for the folder's, or the default.
         preprocessing: Path of the images; ``None`` for the folder's, or the default.
         other_prompt: Do not hold the prompt to that of the folder's official checkpoint.
 
     Raises:
-        InputError: As in `read_settings`.
+        InputError: As in `read_settings`; text and file are both given, or the file is unusable.
     """
+    if system_prompt and system_prompt_file:
+        raise InputError("system_prompt and system_prompt_file are both given; expected one")
+    if system_prompt_file:
+        system_prompt = read_system_prompt(system_prompt_file)
     settings = {} if folder is None else read_settings(folder)
     settings.pop("max_length", None)
     if other_prompt:

@@ -22,7 +22,6 @@ from models.fusion import ImageLayout
 from models.lora import LoRASettings
 from models.losses import LossKind
 from models.modeling import PMCCambrian
-from models.official_prompt import read_system_prompt
 from models.outputs import PMCCambrianOutput
 from models.parts import PARTS
 from models.preprocessing import Preprocessing
@@ -168,7 +167,8 @@ class Stage(L.LightningModule):
             image_layout=image_layout,
             **taken_over(
                 self.init_from,
-                system_prompt=_system_text(system_prompt, system_prompt_file),
+                system_prompt=system_prompt,
+                system_prompt_file=system_prompt_file,
                 template=template,
                 preprocessing=preprocessing,
                 other_prompt=other_prompt,
@@ -375,9 +375,3 @@ class Stage(L.LightningModule):
                 for name, weights in self.loaded_towers.items()
             }
         return entry
-
-
-def _system_text(text: str | None, file: str) -> str | None:
-    if text and file:
-        raise InputError("system_prompt and system_prompt_file are both given; expected one")
-    return read_system_prompt(file) if file else text

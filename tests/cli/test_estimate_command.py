@@ -1,5 +1,6 @@
 """`fit --estimate` as a user runs it, on a twin of a few phantoms."""
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import pytest
 
 from data_modules import base, vqa_rad
+from models import InstructionTuning, PMCCambrianProcessor
+from models.presets import preset
+from semihvision.cli.estimate import _processor
 from semihvision.cli.main import main
 
 pytestmark = pytest.mark.filterwarnings(
@@ -104,3 +108,24 @@ def test_unusable_settings_are_named(
 ) -> None:
     assert estimate(config, *wrong) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_prompt_counts_as_the_stage_would_take_it(tmp_path: Path) -> None:
+    text = tmp_path / "system.txt"
+    text.write_text("Be kind.")
+    folder = tmp_path / "model"
+    preset("tiny").save_pretrained(folder)
+    PMCCambrianProcessor.from_preset("tiny", system_prompt="Of the folder.").save_pretrained(folder)
+    for given, expected in (
+        ({}, ""),
+        ({"system_prompt_file": str(text)}, "Be kind."),
+        ({"init_from": str(folder)}, "Of the folder."),
+        ({"init_from": str(folder), "system_prompt_file": str(text)}, "Be kind."),
+    ):
+        settings = {
+            name: parameter.default
+            for name, parameter in inspect.signature(InstructionTuning).parameters.items()
+        }
+        made = InstructionTuning(**given).processor
+        assert _processor(settings | given).template.system_prompt == expected
+        assert made.template.system_prompt == expected

@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser
 
 from data_modules.base import RecordDataModule
 from models.processing import PMCCambrianProcessor
+from models.processor_settings import taken_over
 from models.tokenizer import load_tokenizer
 from semihvision.cli.output import print_json, print_table, stderr
 from semihvision.cli.train import parse_only
@@ -27,7 +28,14 @@ from semihvision.training.estimate import (
 from semihvision.training.memory import HEADROOM, Layout, MemoryBytes, memory_bytes
 
 _DTYPES = {"bf16": torch.bfloat16, "16": torch.float16}
-_STAGE_PROCESSOR = ("system_prompt", "template", "max_length", "too_long", "image_layout")
+_LENGTHS = ("max_length", "too_long", "image_layout")
+_TAKEN_OVER = (
+    "system_prompt",
+    "system_prompt_file",
+    "template",
+    "preprocessing",
+    "other_prompt",
+)
 
 
 def run(argv: list[str]) -> int:
@@ -155,9 +163,11 @@ def _epoch(settings: Any, options: argparse.Namespace, config: Any) -> tuple[Epo
 
 
 def _processor(model: Any) -> PMCCambrianProcessor:
-    folder = model["init_from"]
+    """The processor that the stage would make."""
+    folder = model["init_from"] or None
     tokenizer = load_tokenizer(folder) if folder else None
-    chosen = {name: model[name] for name in _STAGE_PROCESSOR}
+    chosen = taken_over(folder, **{name: model[name] for name in _TAKEN_OVER})
+    chosen |= {name: model[name] for name in _LENGTHS}
     return PMCCambrianProcessor.from_preset(model["preset"], tokenizer=tokenizer, **chosen)
 
 
