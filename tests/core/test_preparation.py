@@ -3,6 +3,9 @@ import logging
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -297,3 +300,31 @@ def test_the_cache_holds_no_pixels_and_no_texts(task: Preparation) -> None:
     assert {tuple(sorted(json.loads(row[0]))) for row in rows} == {
         ("format", "height", "sha256", "width")
     }
+
+
+ORPHANS = """
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from semihvision.core import prefetch
+
+pool = ProcessPoolExecutor(
+    1, mp_context=get_context("spawn"), initializer=prefetch._follow_parent
+)
+print(pool.submit(os.getpid).result(), flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.slow
+def test_workers_do_not_outlive_a_killed_run() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ORPHANS], capture_output=True, check=False, timeout=60
+    )
+
+    worker = Path("/proc", done.stdout.decode().strip())
+    assert done.returncode == -signal.SIGKILL
+    end = time.monotonic() + 30
+    while worker.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not worker.exists()

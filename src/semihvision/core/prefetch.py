@@ -9,12 +9,14 @@ are the same. The price is memory: what the reader holds of its tables is held t
 """
 
 import logging
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -87,7 +89,7 @@ class Prefetch:
         if self._pool is None and self._workers > 1 and self._cache.num_examined >= POOL_FROM:
             context = get_context("spawn")  # a fork would copy locks that other threads hold
             self._pool = ProcessPoolExecutor(
-                self._workers, mp_context=context, initializer=_stay_calm
+                self._workers, mp_context=context, initializer=_follow_parent
             )
             self._scout = self._start_scout()
         return self._pool is not None
@@ -155,6 +157,15 @@ def _answers(requests: list[Request]) -> list[Answer]:
     return [answer(request) for request in requests]
 
 
-def _stay_calm() -> None:
-    """Ctrl-C goes to the main process, which ends the pool."""
+def _follow_parent() -> None:
+    """Ctrl-C goes to the main process, which ends the pool; if that is killed, so is this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Else a worker would wait for work for ever: it holds the other end of its own queue."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
