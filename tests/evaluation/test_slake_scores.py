@@ -100,6 +100,9 @@ def test_score_command_on_the_twins(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert (document["n"], document["missing"]) == (12, 1)
     assert [one["kind"] for one in document["refused"]] == ["unknown_id"]
     assert set(document["subsets"]) == {"en", "zh"}
+    assert main([*argv, "--references", str(tmp_path)]) == 3
+    rows = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
+    assert ["zh", "overall_accuracy", "exact", "100.00", "6"] in rows
 
 
 @pytest.mark.parametrize(("name", "module"), [("slake", slake), ("path_vqa", path_vqa)])

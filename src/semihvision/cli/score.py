@@ -75,6 +75,9 @@ def _print_scores(scores: dict[str, Any]) -> None:
         "(counted as wrong). Scores in percent, 95 % intervals clustered on the image (or pair)"
     )
     print_table(title, ("metric", "convention", "score", "95 %", "n"), _rows(scores["conventions"]))
+    if scores["subsets"]:
+        columns = ("subset", "metric", "convention", "score", "n")
+        print_table("By subset", columns, _subset_rows(scores["subsets"]))
 
 
 def _rows(conventions: dict[str, dict[str, Any]]) -> Iterator[tuple[str, ...]]:
@@ -92,6 +95,14 @@ def _rows(conventions: dict[str, dict[str, Any]]) -> Iterator[tuple[str, ...]]:
                 "-" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}",
                 str(scores["n_scored"][metric]),
             )
+
+
+def _subset_rows(subsets: dict[str, dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+    for subset, of_one in sorted(subsets.items()):
+        for convention, scores in of_one["conventions"].items():
+            for metric, number in scores["n_scored"].items():
+                if number:
+                    yield subset, metric, convention, f"{scores[metric]:.2f}", str(number)
 
 
 def _warn(missing_ids: list[str], unparsable: list[str], refused: list[RefusedItem]) -> None:
