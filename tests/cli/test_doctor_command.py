@@ -7,6 +7,7 @@ import pytest
 from chat_server import ChatServer
 
 from data_modules import deeplesion, vqa_rad
+from semihvision.cli.demo_data import write_twins
 from semihvision.cli.main import main
 from semihvision.core.card import CARD_MODULES, card
 
@@ -170,3 +171,18 @@ def test_an_endpoint_that_does_not_answer_or_may_not_be_asked(
 
     assert main(["doctor", "--check-endpoint", "http://example.org/v1"]) == 2
     assert "not encrypted" in capsys.readouterr().err
+
+
+def test_every_twin_has_the_components_of_its_card(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pattern that no twin matches would call a whole source incomplete."""
+    roots = write_twins(tmp_path / "twins", None, 4, 0)
+
+    code, found = doctor(capsys, *roots, "--root", *map(str, roots.values()))
+
+    assert code == 0
+    assert {source["verdict"] for source in found["sources"]} == {"can be read whole"}
+    parts = [part for source in found["sources"] for part in source["components"]]
+    assert {part["status"] for part in parts if part["is_required"]} == {"present", "partial"}
+    assert not [part for part in parts if part["status"] == "corrupt"]

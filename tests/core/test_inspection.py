@@ -26,7 +26,7 @@ def twin(tmp_path: Path) -> Path:
         ("a,b\n1,2\n3,4\n5,6\n", "present", 3),
         ("a,b\n1,2\n3,4\n5,6\n7,8\n", "present", 4),
         ('a,b\n1,"2\n3"\n3\n', "partial", 2),
-        ("a,b\n", "missing", 0),
+        ("a,b\n", "partial", 0),
         ("", "corrupt", 0),
         ('a,b\n1,"2', "corrupt", 0),
         (None, "missing", 0),

@@ -37,8 +37,8 @@ class Found:
 
     Attributes:
         component: What was looked for.
-        status: ``corrupt`` where a file is damaged, else ``partial`` where there is less than was
-            published; ``present`` where what was published is not known.
+        status: ``missing`` where no file matches, ``corrupt`` where one is damaged, ``partial``
+            where there is less than was published, or nothing; else ``present``.
         number: How many, in the component's unit.
         num_bytes: Of the matching files.
         damaged: Paths of damaged files, relative to the root.
@@ -77,9 +77,11 @@ def look_for(component: Component, root: Path, told: Told = lambda what, n: None
         told: Told how many more files were looked at.
     """
     number = num_bytes = 0
+    status: Status = "missing"
     damaged = []
     for path in _matching(component, root):
         told("files", 1)
+        status = "present"
         if component.unit == "folders":
             number += 1
             continue
@@ -88,12 +90,9 @@ def look_for(component: Component, root: Path, told: Told = lambda what, n: None
         if rows is None or looks_damaged(path):
             damaged.append(path.relative_to(root).as_posix())
         number += rows or 0
-    status: Status = "present"
     if damaged:
         status = "corrupt"
-    elif not number:
-        status = "missing"
-    elif number < (component.published or 0):
+    elif status == "present" and number < (component.published or 1):
         status = "partial"
     return Found(
         component=component,
@@ -125,11 +124,14 @@ def dry_run(reader: Reader, root: Path, told: Told = lambda what, n: None) -> Dr
 
 
 def looks_damaged(path: Path) -> bool:
-    """Whether a file is empty, or does not begin and end as its suffix says."""
+    """Whether a file is empty, or does not begin and end as its suffix says.
+
+    A text may be empty: there are lists of patients without one.
+    """
     size = path.stat().st_size
     first, last = _ENDS.get(path.suffix.lower(), (b"", b""))
     if not size:
-        return True
+        return path.suffix != ".txt"
     try:
         with path.open("rb") as file:
             head = file.read(len(first))
