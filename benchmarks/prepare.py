@@ -8,6 +8,7 @@ Then, in a fresh process each:
 - remembered: as if the records were lost and the images known: table, look-ups, records, Parquet.
 - verified: the same, but every image is hashed.
 - unchanged: nothing has changed since.
+- by two: as first, with two workers; memory is the main process's, which holds the table twice.
 - pool: slices of 512 x 512, as DeepLesion has; one process against two workers.
 
 Other jobs on the machine change the time that passes, so the time the cores worked stands beside it
@@ -108,7 +109,9 @@ def runs_of(folder: Path, rows: int) -> dict[str, dict[str, float]]:
     results["remembered"] = in_a_fresh_process(measured, root, out, {})
     results["verified"] = in_a_fresh_process(measured, root, out, {"verify": True})
     results["unchanged"] = in_a_fresh_process(measured, root, out, {})
-    assert [found["examined"] for found in results.values()] == [rows, 0, 0, 0]
+    other = folder / f"{rows} by two.parquet"
+    results["by two"] = in_a_fresh_process(measured, root, other, {"workers": 2})
+    assert [found["examined"] for found in results.values()] == [rows, 0, 0, 0, rows]
     assert {found["records"] for found in results.values()} == {rows}
     for found in results.values():
         found["rows_a_cpu_s"] = rows / found["cpu_s"]
