@@ -291,6 +291,13 @@ def test_a_damaged_cache_is_named(task: Preparation) -> None:
         prepare_records(task)
 
 
+def test_a_cache_that_cannot_be_made_is_named(task: Preparation) -> None:
+    task.cache_path.mkdir()
+
+    with pytest.raises(InputError, match=r"x\.prepare\.sqlite: cannot be opened or made"):
+        prepare_records(task)
+
+
 def test_the_cache_holds_no_pixels_and_no_texts(task: Preparation) -> None:
     prepare_records(task)
 

@@ -160,9 +160,12 @@ def opened_cache(path: Path, *, basis: str, verify: bool = False) -> Iterator[Pr
         verify: Whether an entry counts only while the file's hash is that of then.
 
     Raises:
-        InputError: The file is no such cache, or another run is writing it.
+        InputError: The file is no such cache, cannot be made, or another run is writing it.
     """
-    database = sqlite3.connect(path)
+    try:
+        database = sqlite3.connect(path)
+    except sqlite3.Error:
+        raise InputError(f"{path}: cannot be opened or made; is its folder writable?") from None
     try:
         database.executescript(_TABLES)
         kept = database.execute("SELECT value FROM about WHERE name='basis'").fetchone()
