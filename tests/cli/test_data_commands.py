@@ -166,6 +166,27 @@ def test_export_writes_lines_and_says_what_had_none(
     assert Record.model_validate(rows[0]["record"]).qa[0].qa_id == "fig 1 q1"
 
 
+def test_one_split_can_be_exported_and_the_counts_say_which_are_there(
+    five: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export = ["records", "export", str(five), "--json", "--out"]
+    assert main([*export, str(tmp_path / "all.jsonl")]) == 0
+    whole = json.loads(said(capsys))["lines_by_split"]
+    assert sum(whole.values()) == 55
+    assert whole["test"] == 1
+
+    out = tmp_path / "test.jsonl"
+    assert main([*export, str(out), "--split", "test"]) == 0
+    assert json.loads(said(capsys))["lines_by_split"] == {"test": 1}
+    (row,) = map(json.loads, out.read_text(encoding="utf-8").splitlines())
+    assert row["record"]["qa"][0]["split"] == "test"
+
+
+def test_an_unknown_id_is_no_empty_answer(five: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["records", "show", str(five), "--id", "nix"]) == 2
+    assert "no record 'nix'" in capsys.readouterr().err
+
+
 def test_an_unknown_verb_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["records", "burn"]) == 2
     assert "expected one of: show, stats, export" in capsys.readouterr().err

@@ -172,7 +172,8 @@ def _print_summary(summary: Summary) -> None:
     rows = [
         ("records", summary.records),
         ("annotated", summary.annotated),
-        ("asked in this run", summary.requested),
+        ("asked in this run", summary.requested - summary.failures["policy"]),
+        *((f"not asked or failed: {kind}", n) for kind, n in summary.failures.items()),
         ("finished earlier", summary.resumed),
         *((f"{name} added", count) for name, count in summary.parts.items()),
         ("prompt tokens", summary.tokens_in),

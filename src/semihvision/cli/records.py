@@ -1,5 +1,6 @@
 """`semihvision records`: show some records, count them, export them as LLaVA/Cambrian JSONL."""
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -10,10 +11,10 @@ from semihvision.cli.output import print_json, print_table, stderr
 from semihvision.cli.parsing import dispatch, parser
 from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.counts import RecordCounts, has
-from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, RefusalLog
+from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError, RefusalLog
 from semihvision.core.files import open_atomically
 from semihvision.core.lineage import sources_of, withheld_by
-from semihvision.core.llava import export_lines
+from semihvision.core.llava import export_lines, exported_parts
 from semihvision.core.parquet import count_records, read_records
 from semihvision.core.record import Record
 from semihvision.core.rights import RightsCounts
@@ -49,6 +50,10 @@ def show(argv: list[str]) -> int:
         if arguments.id in (None, record.record_id)
     )
     chosen = list(islice(found, max(arguments.number, 0)))
+    if arguments.id is not None and not chosen and arguments.number > 0:
+        raise InputError(
+            f"{arguments.file}: no record {arguments.id!r}; `records show` lists the first ones"
+        )
     if arguments.json:
         print_json([record.model_dump(mode="json") for record in chosen])
         return EXIT_DONE
@@ -109,9 +114,11 @@ def export(argv: list[str]) -> int:
     made = parser("records export", "Writes questions and conversations as LLaVA/Cambrian JSONL.")
     made.add_argument("file", type=Path, help="Parquet file of records")
     made.add_argument("--out", type=Path, required=True, help="JSONL file to write")
+    made.add_argument("--split", type=str, help="only this split, e.g. train; default: all")
     made.add_argument("--json", action="store_true", help="one JSON document")
     arguments = made.parse_args(argv)
     records = lines = without = 0
+    by_split: Counter[str] = Counter()
     sources: set[str] = set()
     refused = RefusalLog()
     with open_atomically(arguments.out) as stream:
@@ -122,9 +129,10 @@ def export(argv: list[str]) -> int:
                 refused.add(record.record_id, reason=withheld, kind="withheld")
                 continue
             before = lines
-            for line in export_lines([record]):
+            for line in export_lines([record], split=arguments.split):
                 stream.write(line + "\n")
                 lines += 1
+            by_split.update(own for own, _ in exported_parts(record, arguments.split))
             sources.update(sources_of(record))
             without += lines == before
     kept = sorted(name for name in sources if not _may_be_passed_on(name))
@@ -132,6 +140,7 @@ def export(argv: list[str]) -> int:
         "out": str(arguments.out),
         "records": records,
         "lines": lines,
+        "lines_by_split": dict(by_split),
         "records_without_samples": without,
         "records_withheld": len(refused.items),
         "not_to_be_passed_on": kept,
@@ -139,7 +148,11 @@ def export(argv: list[str]) -> int:
     if arguments.json:
         print_json(document)
     else:
-        shown = {**document, "not_to_be_passed_on": ", ".join(kept) or "-"}
+        shown = {
+            **document,
+            "lines_by_split": ", ".join(f"{n} {split or 'none'}" for split, n in by_split.items()),
+            "not_to_be_passed_on": ", ".join(kept) or "-",
+        }
         rows = [(name.replace("_", " "), value) for name, value in shown.items()]
         print_table("LLaVA/Cambrian JSONL", ("what", "value"), rows)
     return _withheld(refused, arguments.out)

@@ -30,18 +30,30 @@ PLACEHOLDER = "<image>"
 Row = dict[str, Any]
 
 
-def export_lines(records: Iterable[Record]) -> Iterator[str]:
-    """JSON lines of all current questions and conversations, in record order.
+def exported_parts(record: Record, split: str | None = None) -> list[tuple[str, QA | Conversation]]:
+    """Current questions and conversations of a record, each with its split.
+
+    Args:
+        record: Its split is that of parts that have none of their own.
+        split: Only parts of this split, in the owner's word; None for all.
+    """
+    parts: list[QA | Conversation] = [
+        *record.current(record.qa),
+        *record.current(record.conversations),
+    ]
+    known = [(part.split or record.split, part) for part in parts]
+    return [(own, part) for own, part in known if split in (None, own)]
+
+
+def export_lines(records: Iterable[Record], *, split: str | None = None) -> Iterator[str]:
+    """JSON lines of current questions and conversations, in record order.
 
     Args:
         records: Records of any sources; one without questions and conversations gives no line.
+        split: As in `exported_parts`.
     """
     for record in records:
-        parts: list[QA | Conversation] = [
-            *record.current(record.qa),
-            *record.current(record.conversations),
-        ]
-        for part in parts:
+        for _, part in exported_parts(record, split):
             yield json.dumps(row_of(record, part), ensure_ascii=False)
 
 

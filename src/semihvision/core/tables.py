@@ -107,8 +107,12 @@ def csv_rows(
                 elif cells:
                     yield table.line_num, dict(zip(header, cells, strict=True))
         except (csv.Error, EOFError, OSError, zlib.error) as error:
-            kind = type(error).__name__
-            raise InputError(f"{path}, line {table.line_num}: unreadable table ({kind})") from None
+            # csv's own messages name the rule that was broken and never the text.
+            why = error if isinstance(error, csv.Error) else type(error).__name__
+            raise InputError(
+                f"{path}, line {table.line_num}: unreadable table ({why}); expected quotation "
+                "marks in pairs: look at this line and the ones before it"
+            ) from None
 
 
 def _open_text(path: Path, encoding: str) -> TextIO:
