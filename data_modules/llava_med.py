@@ -114,7 +114,9 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
     ]
     if not found:
         names = ", ".join(name for _, name in FILES.values())
-        raise InputError(f"{root}: none of {names}; see the expected tree of this source")
+        raise InputError(
+            f"{root}: none of {names}; `semihvision doctor NAME` lists a source's files"
+        )
     for part, path in found:
         seen: set[str] = set()
         for item, row in object_rows(path, refused):

@@ -20,7 +20,9 @@ def required_file(root: Path, *names: str) -> Path:
     for name in names:
         if (root / name).is_file():
             return root / name
-    raise InputError(f"{root}: no file {' or '.join(names)}; see the expected tree of this source")
+    raise InputError(
+        f"{root}: no file {' or '.join(names)}; `semihvision doctor NAME` lists a source's files"
+    )
 
 
 def json_rows(path: Path) -> list[Any]:

@@ -274,7 +274,11 @@ class ResumableCheckpoint(Callback):
         number = self._signals.received or 15
         trainer.strategy.barrier("end")
         if trainer.is_global_zero:
-            _log.warning("signal %d: saved step %d", number, trainer.global_step)
+            _log.warning(
+                "signal %d: saved step %d; the same command goes on from there",
+                number,
+                trainer.global_step,
+            )
             # Nobody waits for this process any more: Slurm may refuse.
             requeue()
         raise SystemExit(128 + number)
