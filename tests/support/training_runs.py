@@ -136,6 +136,9 @@ def run_forked(
 
 def _child(task: Callable[[], Any], rank: int, world_size: int, port: int, sender: Any) -> None:
     torch.set_num_threads(1)
+    # A command run in this process before leaves its seed here, and Lightning's distributed
+    # strategies draw anew from it where those of one process do not.
+    os.environ.pop("PL_GLOBAL_SEED", None)
     if world_size > 1:
         os.environ |= {
             "TORCHELASTIC_RUN_ID": "test",
