@@ -7,7 +7,6 @@ like to the model is decided by the processor, which the command line links in f
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,9 +15,11 @@ from typing import Any, ClassVar
 import lightning as L
 import torch
 from PIL.Image import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from data_modules.example_dataset import ExampleDataset, Prepared
 from data_modules.examples import SPLITS, Use, examples_of
+from data_modules.loader import Loader
 from data_modules.order import Order, ShardedBatches, fixed_order, shuffled_order
 from data_modules.packed_dataset import PackedDataset
 from data_modules.packing import (
@@ -31,79 +32,16 @@ from data_modules.packing import (
 )
 from data_modules.reading import reader_of
 from semihvision.core.batch import (
-    IGNORE_INDEX,
     Batch,
-    EncodedSample,
     Example,
     Processor,
     SampleFit,
-    TowerPixels,
 )
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import read_image
 from semihvision.core.lineage import Contents
 from semihvision.core.paths import inside
-from semihvision.core.record import ImageRef, Record
-
-
-class ExampleDataset(Dataset[EncodedSample]):
-    """Encodes examples on access; an unreadable image is an error, never a stand-in sample.
-
-    Args:
-        examples: What to encode.
-        roots: Root folder of every source that occurs.
-        processor: Decides what a sample looks like to the model.
-        prepared: Images already prepared for the towers, by source, path and slice; shared by the
-            splits and filled on the way. None: prepare anew on every access.
-        prompts_only: Stop before the last answer, for generation.
-    """
-
-    def __init__(
-        self,
-        examples: list[Example],
-        *,
-        roots: dict[str, Path],
-        processor: Processor,
-        prepared: dict[tuple[str, str, int | None], TowerPixels] | None = None,
-        prompts_only: bool = False,
-    ) -> None:
-        self.examples = examples
-        self._roots = roots
-        self._processor = processor
-        self._prepared = prepared
-        self._prompts_only = prompts_only
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def __getitem__(self, index: int) -> EncodedSample:
-        """An encoded sample; a negative index asks for one of which nothing is trained."""
-        if index < 0:
-            sample = self[-1 - index]
-            sample["labels"] = torch.full_like(sample["labels"], IGNORE_INDEX)
-            return sample
-        example = self.examples[index]
-        return self.encode(index, [self._image(example.source, image) for image in example.images])
-
-    def encode(self, index: int, images: list[TowerPixels]) -> EncodedSample:
-        """Encodes an example with images that are prepared already.
-
-        Args:
-            index: Number of the example.
-            images: Its images, in order.
-        """
-        example = self.examples[index]
-        encode = self._processor.encode_prompt if self._prompts_only else self._processor.encode
-        return encode(example.example_id, example.turns, images)
-
-    def _image(self, source: str, image: ImageRef) -> TowerPixels:
-        key = (source, image.path, image.index)
-        if self._prepared is not None and key in self._prepared:
-            return self._prepared[key]
-        pixels = self._processor.prepare_image(read_image(self._roots[source], image))
-        if self._prepared is not None:
-            self._prepared[key] = pixels
-        return pixels
+from semihvision.core.record import Record
 
 
 class RecordDataModule(L.LightningDataModule):
@@ -162,9 +100,7 @@ class RecordDataModule(L.LightningDataModule):
         self.packed_rows: list[Row] = []
         self.refused = RefusalLog()
         self.shortened = 0
-        self._prepared: dict[tuple[str, str, int | None], TowerPixels] | None = (
-            {} if cache_images else None
-        )
+        self._prepared: Prepared | None = {} if cache_images else None
         self.contents = Contents()
         self._examples: dict[str, list[Example]] = {}
         self.sizes: list[SampleSize] = []
@@ -416,7 +352,7 @@ class RecordDataModule(L.LightningDataModule):
             raise InputError(f"{type(self).__name__} needs a processor; the command line links it")
         return self.processor
 
-    def _loader(self, split: str, *, shuffle: bool, prompts_only: bool = False) -> "Loader":
+    def _loader(self, split: str, *, shuffle: bool, prompts_only: bool = False) -> Loader:
         dataset: Dataset[Any] = self.dataset(split, prompts_only=prompts_only)
         collate: Callable[[Any], Batch] = self._needed_processor().collate
         if self.packing is not None and shuffle:
@@ -460,52 +396,21 @@ class RecordDataModule(L.LightningDataModule):
         weights = [self.source_weights.get(example.source, 1.0) for example in examples]
         return shuffled_order(weights, seed=self.seed)
 
-    def train_dataloader(self) -> "Loader":
+    def train_dataloader(self) -> Loader:
         """Training samples in a new order every epoch, which `seed` decides."""
         return self._loader("train", shuffle=True)
 
-    def val_dataloader(self) -> "Loader | list[Loader]":
+    def val_dataloader(self) -> Loader | list[Loader]:
         """Validation samples; an empty list where there are none."""
         return self._loader("validation", shuffle=False) if self.examples("validation") else []
 
-    def test_dataloader(self) -> "Loader":
+    def test_dataloader(self) -> Loader:
         """Test samples with their answers, for the test loss."""
         return self._loader("test", shuffle=False)
 
-    def predict_dataloader(self) -> "Loader":
+    def predict_dataloader(self) -> Loader:
         """Test samples without their answers, for generation."""
         return self._loader("test", shuffle=False, prompts_only=True)
-
-
-class Loader(DataLoader[Any]):
-    """A loader that Lightning may go on with: what it must know is the data module's state.
-
-    Attributes:
-        waited_s: Seconds that whoever iterates has waited for batches so far.
-    """
-
-    waited_s = 0.0
-
-    def __iter__(self) -> Any:
-        """Batches; workers start at once, not at the first batch."""
-        return self._timed(super().__iter__())
-
-    def _timed(self, batches: Iterator[Any]) -> Iterator[Any]:
-        end = object()
-        while True:
-            began = time.perf_counter()
-            batch = next(batches, end)
-            self.waited_s += time.perf_counter() - began
-            if batch is end:
-                return
-            yield batch
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: see `RecordDataModule.state_dict`."""
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing: the data module made this loader for the samples that are left."""
 
 
 class SourceDataModule(RecordDataModule):

@@ -1,16 +1,13 @@
 """Packed rows as a data set: planned rows in, encoded segments out, one image read per segment."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import Dataset
 
+from data_modules.example_dataset import ExampleDataset
 from data_modules.packing import Row
 from semihvision.core.batch import IGNORE_INDEX, Segment
-
-if TYPE_CHECKING:
-    from data_modules.base import ExampleDataset
 
 
 class PackedDataset(Dataset[list[Segment]]):
@@ -21,7 +18,7 @@ class PackedDataset(Dataset[list[Segment]]):
         rows: The plan; numbers in it are those of examples.
     """
 
-    def __init__(self, samples: "ExampleDataset", rows: Sequence[Row]) -> None:
+    def __init__(self, samples: ExampleDataset, rows: Sequence[Row]) -> None:
         self.samples = samples
         self.rows = rows
 
