@@ -180,7 +180,10 @@ def _reset_unsaved_buffers(model: PMCCambrian) -> None:
         if all(f"{name}.{key}".lstrip(".") in saved for key in buffers):
             continue
         if not name.startswith("language_model."):
-            raise NotImplementedError(f"{name}: nothing computes its buffers {buffers} anew")
+            raise InputError(
+                f"{name}: its buffers {buffers} are in no checkpoint, and a sharded model cannot "
+                "compute them anew; train with this tower on one device"
+            )
         model.language_model._init_weights(module)
 
 
