@@ -7,7 +7,6 @@ like to the model is decided by the processor, which the command line links in f
 
 import hashlib
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -45,7 +44,7 @@ from semihvision.core.paths import inside
 from semihvision.core.record import Record
 
 
-class RecordDataModule(L.LightningDataModule, ABC):
+class RecordDataModule(L.LightningDataModule):
     """Shared by all data modules: splits, datasets, loaders, the data hash.
 
     Args:
@@ -108,13 +107,13 @@ class RecordDataModule(L.LightningDataModule, ABC):
         self._data_hash = ""
         self._order_hash = ""
 
-    @abstractmethod
     def records(self) -> Iterator[Record]:
         """Yields all records; what cannot be read goes to `self.refused`."""
+        raise NotImplementedError
 
-    @abstractmethod
     def roots(self) -> dict[str, Path]:
         """Root folder of every source."""
+        raise NotImplementedError
 
     @property
     def data_hash(self) -> str:
