@@ -72,6 +72,7 @@ def add_lora(model: PMCCambrian, settings: LoRASettings, *, seed: int = 0) -> No
         ValueError: A name of ``target_modules`` occurs nowhere; those that occur are listed.
     """
     from peft import LoraConfig, inject_adapter_in_model
+    from peft.tuners.lora import LoraLayer
 
     linear = {
         name.rpartition(".")[2]
@@ -94,6 +95,11 @@ def add_lora(model: PMCCambrian, settings: LoRASettings, *, seed: int = 0) -> No
     # peft draws start values that are replaced below: no generator may notice.
     with torch.random.fork_rng():
         inject_adapter_in_model(config, model.language_model, adapter_name=ADAPTER)
+    for module in model.language_model.modules():
+        if isinstance(module, LoraLayer):
+            # peft would widen every input to the adapter's float32, and autocast narrow it again:
+            # the same numbers, and a copy of its input kept for every adapter.
+            module.cast_input_dtype_enabled = False
     for name, parameter in model.named_parameters():
         if is_adapter(name) and not parameter.is_meta:
             with torch.no_grad():

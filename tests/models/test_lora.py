@@ -96,3 +96,27 @@ def test_a_name_that_fits_nothing_is_refused_with_those_that_exist(small_model: 
         add_lora(small_model(), LoRASettings(target_modules=("query_proj",)))
     with pytest.raises(ValueError, match="rank >= 1"):
         LoRASettings(rank=0)
+
+
+def test_adapters_keep_no_wide_copy_of_what_they_read(small_model: ModelMaker) -> None:
+    model = trained(small_model(), LoRASettings(rank=4, alpha=8.0))
+    layer = model.language_model.model.layers[0].mlp.up_proj
+    layer.base_layer.to(torch.bfloat16)
+    read = torch.randn(3, layer.in_features, dtype=torch.bfloat16, requires_grad=True)
+    saved: list[torch.Tensor] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        saved.append(tensor)
+        return tensor
+
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+    ):
+        found = layer(read)
+    assert {tensor.data_ptr() for tensor in saved if tensor.shape == read.shape} == {
+        read.data_ptr()
+    }
+    down, up = (layer.get_submodule(name).default.weight.float() for name in ("lora_A", "lora_B"))
+    expected = read.float() @ (layer.base_layer.weight.float() + 2.0 * up @ down).T
+    torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.05)
