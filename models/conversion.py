@@ -12,8 +12,9 @@ are the same.
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 
 from torch import Tensor
@@ -37,6 +38,7 @@ from .towers import VisionTower
 from .weight_files import (
     INDEX_FILE,
     LINEAGE_FILE,
+    OnProgress,
     PlannedTensor,
     dtype_name,
     read_metadata,
@@ -46,6 +48,8 @@ from .weight_files import (
 
 _STATE_FILE = "conversion.json"
 """In an unfinished folder: what it is made from."""
+
+_WRITTEN = "weights written"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +84,7 @@ def convert_official_folder(
     tower_weights: Mapping[str, str],
     dtype: str | None = None,
     system_prompt: str = "",
+    on_progress: OnProgress = lambda what, done, total: None,
 ) -> Conversion:
     """Writes a model folder that `PMCCambrian.from_pretrained` reads.
 
@@ -90,6 +95,7 @@ def convert_official_folder(
         dtype: ``float32``, ``bfloat16`` or ``float16``; ``None`` for that of the checkpoint.
         system_prompt: The official system text, which checkpoints do not hold; empty leaves it to
             whoever uses the folder.
+        on_progress: Called with what is counted, how many are done, and how many there are.
 
     Raises:
         InputError: Unusable, contradictory or incomplete sources, towers without weights, an
@@ -102,9 +108,12 @@ def convert_official_folder(
     files = planned_files(plan)
     num_bytes = sum(tensor.num_bytes for planned in files.values() for tensor in planned)
     check_room(out, num_bytes)
-    sources = {path.name: hash_file(path) for path in plan.source.files}
+    sources: dict[str, str] = {}
+    for path in plan.source.files:
+        sources[path.name] = hash_file(path)
+        on_progress("checkpoint files read", len(sources), len(plan.source.files))
     partial = _partial_folder(out, plan, sources)
-    towers = _write_weights(partial, plan, files)
+    towers = _write_weights(partial, plan, files, on_progress)
     made = Conversion(
         folder=out,
         num_files=len(files),
@@ -142,10 +151,14 @@ def _partial_folder(out: Path, plan: ConversionPlan, sources: Mapping[str, str])
 
 
 def _write_weights(
-    partial: Path, plan: ConversionPlan, files: Mapping[str, list[PlannedTensor]]
+    partial: Path,
+    plan: ConversionPlan,
+    files: Mapping[str, list[PlannedTensor]],
+    on_progress: OnProgress,
 ) -> dict[str, dict[str, str]]:
     """Writes what is not there yet; returns what is known of each tower's weights."""
     facts: dict[str, dict[str, str]] = {}
+    done, total = 0, sum(map(len, files.values()))
     for i, (name, planned) in enumerate(files.items()):
         path = partial / name
         if i < len(plan.config.tower_specs):
@@ -156,8 +169,24 @@ def _write_weights(
                 key: value for key, value in read_metadata(path).items() if key != "format"
             }
         elif not path.is_file():
-            write_tensors(path, planned, _Reader(plan, planned).read, {})
+            read = _Reader(plan, planned).read
+            write_tensors(path, planned, _counted(read, done, total, on_progress), {})
+        done += len(planned)
+        on_progress(_WRITTEN, done, total)
     return facts
+
+
+def _counted(
+    read: Callable[[str], Tensor], done: int, total: int, on_progress: OnProgress
+) -> Callable[[str], Tensor]:
+    """`read`, which says at every weight how many came before it."""
+    numbers = count(done)
+
+    def counted(name: str) -> Tensor:
+        on_progress(_WRITTEN, next(numbers), total)
+        return read(name)
+
+    return counted
 
 
 def _write_tower(

@@ -36,6 +36,9 @@ _CODES = {
 }
 _NAMES = {dtype: code for code, dtype in _CODES.items()}
 
+OnProgress = Callable[[str, int, int], None]
+"""Called with what is counted, how many are done, and how many there are."""
+
 
 class StoredTensor(NamedTuple):
     """What a header says of a tensor; ``dtype`` is the format's code, e.g. ``BF16``."""

@@ -19,7 +19,7 @@ from models.export.remote_code import MODEL_AUTO_MAP, PROCESSOR_AUTO_MAP, bundle
 from models.export.weights import WeightSummary, copy_weights
 from models.processing import PMCCambrianProcessor
 from models.processor_settings import SETTINGS_FILE
-from models.weight_files import DTYPES, LINEAGE_FILE
+from models.weight_files import DTYPES, LINEAGE_FILE, OnProgress
 from semihvision.core.errors import InputError
 from semihvision.core.json_files import read_json
 
@@ -42,6 +42,7 @@ def write_hf_folder(
     dtype: str | None = None,
     system_prompt: str | None = None,
     other_prompt: bool = False,
+    on_progress: OnProgress = lambda what, done, total: None,
 ) -> HFFolder:
     """Writes a folder that loads with this project and, with its own code, without it.
 
@@ -53,6 +54,7 @@ def write_hf_folder(
         system_prompt: System text in place of the source's; None for the source's.
         other_prompt: Weights of an official checkpoint are handed out with another prompt than
             theirs; the new folder no longer checks it.
+        on_progress: Called with what is counted, how many are done, and how many there are.
 
     Raises:
         InputError: The source is unfinished, foreign or damaged, or the target is already there, or
@@ -74,6 +76,7 @@ def write_hf_folder(
             partial,
             max_shard_bytes=max_shard_bytes,
             dtype=None if dtype is None else DTYPES[dtype],
+            on_progress=on_progress,
         )
         card = model_card(partial, name=target.name, weights=weights)
         _write(partial / "README.md", card)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.configuration import PMCCambrianConfig
 from models.modeling import PMCCambrian
-from models.weight_files import INDEX_FILE, SINGLE_FILE, dtype_name
+from models.weight_files import INDEX_FILE, SINGLE_FILE, OnProgress, dtype_name
 from semihvision.core.errors import InputError
 from semihvision.core.json_files import read_json
 
@@ -34,7 +34,12 @@ class _Stored(NamedTuple):
 
 
 def copy_weights(
-    source: Path, target: Path, *, max_shard_bytes: int, dtype: torch.dtype | None = None
+    source: Path,
+    target: Path,
+    *,
+    max_shard_bytes: int,
+    dtype: torch.dtype | None = None,
+    on_progress: OnProgress = lambda what, done, total: None,
 ) -> WeightSummary:
     """Copies the weights of a model folder, shard by shard.
 
@@ -44,6 +49,7 @@ def copy_weights(
         max_shard_bytes: Largest shard; a weight that is larger gets a shard of its own.
         dtype: What floating-point weights become; None: as they are. A tower that has a dtype of
             its own keeps it.
+        on_progress: Called with what is counted, how many are done, and how many there are.
 
     Raises:
         InputError: Weights are missing, unexpected, mis-shaped, damaged or not finite.
@@ -60,9 +66,13 @@ def copy_weights(
         name = (
             SINGLE_FILE if len(shards) == 1 else f"model-{i:05d}-of-{len(shards):05d}.safetensors"
         )
-        tensors = dict(_read(names, stored, converted))
+        tensors: dict[str, Tensor] = {}
+        for own, tensor in _read(names, stored, converted):
+            tensors[own] = tensor
+            on_progress("weights read", len(index) + len(tensors), len(stored))
         save_file(tensors, target / name, metadata={"format": "pt"})
         index.update(dict.fromkeys(names, name))
+        on_progress("weights written", len(index), len(stored))
         num_parameters += sum(tensor.numel() for tensor in tensors.values())
         num_bytes += sum(tensor.nbytes for tensor in tensors.values())
         dtypes.update(dtype_name(tensor.dtype) for tensor in tensors.values())

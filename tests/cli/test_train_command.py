@@ -1,6 +1,7 @@
 """`fit` and `predict` as a user runs them, in this process, on a twin of a few phantoms."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,6 @@ trainer:
   max_steps: 1
   default_root_dir: {tmp_path}
   enable_checkpointing: false
-  enable_progress_bar: false
   log_every_n_steps: 1
   callbacks:
     - class_path: semihvision.training.ModelFolder
@@ -57,8 +57,18 @@ trainer:
     return file
 
 
-def test_fit_leaves_a_model_its_history_and_a_traceable_run(config: Path, tmp_path: Path) -> None:
+def test_fit_leaves_a_model_its_history_and_a_traceable_run(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["fit", "-c", str(config)]) == 3
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert re.search(
+        r"^training, epoch 1, train/loss [\d.]+, steps: 1 of 1 \(100 %\), \d+ s$"
+        r".*^fit done: 1 step, train/loss .*^model: +\S+/model$",
+        captured.err,
+        re.DOTALL | re.MULTILINE,
+    )
     refused = (tmp_path / "fit.refused.jsonl").read_text().splitlines()
     assert len(refused) >= 1
     assert json.loads(refused[0])["kind"]

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from semihvision.cli.output import print_json, print_table
+from semihvision.cli.output import Bars, print_json, print_table, progress
 from semihvision.cli.parsing import parser
 from semihvision.core.errors import InputError
 
@@ -44,13 +44,15 @@ def from_cambrian(argv: list[str]) -> int:
     from models.official_prompt import read_system_prompt
 
     prompt = read_system_prompt(arguments.system_prompt) if arguments.system_prompt else ""
-    done = convert_official_folder(
-        arguments.checkpoint,
-        arguments.out,
-        tower_weights=tower_weights,
-        dtype=arguments.dtype or None,
-        system_prompt=prompt,
-    )
+    with progress() as display:
+        done = convert_official_folder(
+            arguments.checkpoint,
+            arguments.out,
+            tower_weights=tower_weights,
+            dtype=arguments.dtype or None,
+            system_prompt=prompt,
+            on_progress=Bars(display),
+        )
     if arguments.json:
         print_json({**asdict(done), "folder": str(done.folder)})
         return 0

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from semihvision.cli.output import print_json, print_table
+from semihvision.cli.output import Bars, print_json, print_table, progress
 from semihvision.cli.parsing import parser
 from semihvision.core.errors import InputError
 
@@ -42,14 +42,16 @@ def to_hf(argv: list[str]) -> int:
     from models.official_prompt import read_system_prompt
 
     file = arguments.system_prompt
-    written = write_hf_folder(
-        arguments.model,
-        arguments.out,
-        max_shard_bytes=max_shard_bytes,
-        dtype=arguments.dtype or None,
-        system_prompt=read_system_prompt(file) if file else None,
-        other_prompt=arguments.other_prompt,
-    )
+    with progress() as display:
+        written = write_hf_folder(
+            arguments.model,
+            arguments.out,
+            max_shard_bytes=max_shard_bytes,
+            dtype=arguments.dtype or None,
+            system_prompt=read_system_prompt(file) if file else None,
+            other_prompt=arguments.other_prompt,
+            on_progress=Bars(display),
+        )
     weights = written.weights
     if arguments.json:
         print_json(

@@ -10,7 +10,7 @@ from evaluation.runner import Evaluation, OnProgress, evaluate_task
 from evaluation.tasks import TASKS, Task, load_task
 from semihvision import tracking
 from semihvision.cli.endpoint import add_endpoint_arguments, make_client
-from semihvision.cli.output import print_json, print_table, progress, stderr
+from semihvision.cli.output import Bars, print_json, print_table, progress, stderr
 from semihvision.cli.parsing import config_parser, plain
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError
 
@@ -43,7 +43,7 @@ def run(argv: list[str]) -> int:
     name = arguments.run_name or Path(arguments.model or arguments.llm).name
     with tracking.open_run(tracking.EVALUATE, name, config=config, tags=tags) as tracked:
         with progress() as display:
-            evaluations = list(_evaluate(tasks, answerer, arguments, _Bars(display)))
+            evaluations = list(_evaluate(tasks, answerer, arguments, Bars(display)))
         log_evaluations(tracked, evaluations)
     document = {
         "run_id": tracked.run_id,
@@ -126,19 +126,6 @@ def _evaluate(
                 seed=arguments.seed,
                 on_progress=on_progress,
             )
-
-
-class _Bars:
-    """One progress bar for each task and control."""
-
-    def __init__(self, display: Any) -> None:
-        self._display = display
-        self._bars: dict[str, Any] = {}
-
-    def __call__(self, label: str, done: int, total: int) -> None:
-        if label not in self._bars:
-            self._bars[label] = self._display.add_task(label, total=total)
-        self._display.update(self._bars[label], completed=done)
 
 
 def _print_scores(evaluations: Sequence[Evaluation]) -> None:

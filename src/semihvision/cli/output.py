@@ -7,9 +7,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rich.text import Text
+
+from semihvision.cli.plain_progress import Display, PlainProgress
 
 stderr = Console(stderr=True)
 """For progress, notes and warnings."""
@@ -32,9 +41,19 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     console.print(table)
 
 
+def draws_bars() -> bool:
+    """Whether standard error is a terminal that can draw over its lines."""
+    return sys.stderr.isatty() and not stderr.is_dumb_terminal
+
+
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """A rich progress display on standard error."""
+def progress() -> Iterator[Display]:
+    """A progress display on standard error: bars in a terminal, else a plain line now and then."""
+    if not draws_bars():
+        lines = PlainProgress()
+        yield lines
+        lines.finish()
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -43,3 +62,21 @@ def progress() -> Iterator[Progress]:
     )
     with Progress(*columns, console=stderr) as display:
         yield display
+
+
+class Bars:
+    """One task for each label, as callbacks of ``(label, done, total)`` report them.
+
+    Args:
+        display: Where the tasks are shown.
+    """
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, label: str, done: int, total: int) -> None:
+        """States how far the task of a label is."""
+        if label not in self._tasks:
+            self._tasks[label] = self._display.add_task(label, total=total)
+        self._display.update(self._tasks[label], completed=done)

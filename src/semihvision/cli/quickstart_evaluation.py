@@ -13,6 +13,7 @@ from evaluation.reporting import log_evaluations, log_judgement
 from evaluation.runner import Evaluation, evaluate_task
 from evaluation.tasks import Task, load_task, vqa_task
 from semihvision import tracking
+from semihvision.cli.output import Bars, progress
 from semihvision.cli.quickstart_steps import Workspace
 from semihvision.core.errors import RefusalLog
 from semihvision.core.hashing import hash_path
@@ -63,8 +64,13 @@ def evaluate_model(work: Workspace, name: str, controls: Sequence[str]) -> Model
     ) as run:
         short = LocalAnswerer.load(folder, max_new_tokens=MAX_VQA_TOKENS)
         long = LocalAnswerer.load(folder, max_new_tokens=MAX_JAMA_TOKENS)
-        asked = [evaluate_task(vqa, short, out, control=c, seed=work.seed) for c in controls]
-        cases = evaluate_task(jama, long, out)
+        with progress() as display:
+            told = Bars(display)
+            asked = [
+                evaluate_task(vqa, short, out, control=c, seed=work.seed, on_progress=told)
+                for c in controls
+            ]
+            cases = evaluate_task(jama, long, out, on_progress=told)
         log_evaluations(run, [*asked, cases])
         scores = dict(cases.scored.metrics)
         if work.client is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_modules.reading import reader_of
+from semihvision.cli.output import Bars, progress
 from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.parquet import read_records, write_records
@@ -135,13 +136,16 @@ def annotate(work: Workspace) -> str:
         work.records("to_annotate"),
         (r for source in ANNOTATED for r in read_records(work.records(source))),
     )
-    summary = run(
-        work.records("to_annotate"),
-        out=work.records("annotated"),
-        producer=_producer(work),
-        roots=work.roots(),
-        retriever=Retriever.open(work.out / "index"),
-    )
+    with progress() as display:
+        told = Bars(display)
+        summary = run(
+            work.records("to_annotate"),
+            out=work.records("annotated"),
+            producer=_producer(work),
+            roots=work.roots(),
+            retriever=Retriever.open(work.out / "index"),
+            on_progress=lambda done, total: told("records", done, total),
+        )
     config = {"llm": work.client.settings.model if work.client else "template", "seed": work.seed}
     with tracking.open_run(tracking.ANNOTATE, "quickstart", config=config) as tracked:
         log_summary(tracked, summary)

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from transformers.utils.logging import disable_progress_bar
 import data_modules  # noqa: F401 -- its classes are known by name once it is imported
 from models.stages import Stage
 from semihvision.cli.output import stderr
+from semihvision.cli.train_progress import say_summary, with_progress
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError, RefusalLog
 from semihvision.tracking import TRAIN, lightning_logger
 from semihvision.training.callbacks import RunProvenance
@@ -45,6 +47,10 @@ class SemiHVisionCLI(LightningCLI):
         if settings["trainer"]["logger"] is None:
             name = settings["run_name"] or _class_name(settings)
             kwargs["logger"] = _default_logger(name, self._resumed_run_id())
+        given = self._get(self.config_init, "trainer")
+        kwargs["callbacks"] = with_progress(
+            given["callbacks"], wanted=given["enable_progress_bar"] is not False
+        )
         return super().instantiate_trainer(**kwargs)
 
     def _resumed_run_id(self) -> str | None:
@@ -77,10 +83,12 @@ def run(argv: list[str]) -> int:
         from semihvision.cli import estimate
 
         return estimate.run(argv)
+    started = time.monotonic()
     done = train(argv)
     if not done.trainer.is_global_zero:
         # Its refusals are those of the first process, which is killed when another one fails.
         return EXIT_DONE
+    say_summary(argv[0], done.trainer, time.monotonic() - started)
     refused: RefusalLog = getattr(done.datamodule, "refused", RefusalLog())
     listed = Path(done.trainer.default_root_dir) / f"{argv[0]}.refused.jsonl"
     refused.write(listed)
