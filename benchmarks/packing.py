@@ -58,7 +58,7 @@ def read_samples(root, processor, count, packing):
         cache_images=True,
     )  # fmt: skip
     data.setup("fit")
-    sizes = data.sizes[:count]
+    sizes = data.samples.sizes[:count]
     return Encoded(data.dataset("train"), len(sizes)), sizes
 
 

@@ -42,7 +42,7 @@ def __getattr__(name: str) -> Any:
 
         return SemiHVisionDataModule
     if name in SOURCE_CLASSES:
-        from data_modules.base import SourceDataModule
+        from data_modules.source import SourceDataModule
         from semihvision.core.card import card
 
         source = SOURCE_CLASSES[name]

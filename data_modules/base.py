@@ -1,51 +1,41 @@
-"""Records to batches: the LightningDataModules.
+"""Records to batches: what all LightningDataModules here have in common.
 
-`SourceDataModule` reads one source's own files below `root` through that source's reader.
-`SemiHVisionDataModule` (its own file) reads the augmented mix from Parquet. What a sample looks
-like to the model is decided by the processor, which the command line links in from the stage.
+`data_modules.source.SourceDataModule` is one source, `data_modules.semihvision` a mix of several.
+What a sample looks like to the model is decided by the processor, which the command line links in
+from the stage; which samples there are by `data_modules.samples`, how many make a step by
+`data_modules.steps`.
 """
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import lightning as L
-import torch
 from PIL.Image import Image
-from torch.utils.data import Dataset
 
+from data_modules.batches import BatchMaker, order_hash, training_order
 from data_modules.example_dataset import ExampleDataset, Prepared
-from data_modules.examples import SPLITS, Use, examples_of
+from data_modules.examples import Use
 from data_modules.loader import Loader
-from data_modules.order import Order, ShardedBatches, fixed_order, shuffled_order
-from data_modules.packed_dataset import PackedDataset
-from data_modules.packing import (
-    Packing,
-    Row,
-    SampleSize,
-    over_budget,
-    padding_fraction,
-    plan_rows,
-)
-from data_modules.reading import reader_of
-from semihvision.core.batch import (
-    Batch,
-    Example,
-    Processor,
-    SampleFit,
-)
+from data_modules.packing import Packing
+from data_modules.samples import SampleReader, Samples, askable, check_weights
+from data_modules.steps import Progress, plan_step, progress_of, resumed
+from data_modules.unannotated import check_annotated
+from semihvision.core.batch import Batch, Example, Processor
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import read_image
 from semihvision.core.lineage import Contents
-from semihvision.core.paths import inside
 from semihvision.core.record import Record
 
+_SPLIT_OF_STAGE = {"fit": "train", "validate": "validation", "test": "test", "predict": "test"}
 
-class RecordDataModule(L.LightningDataModule):
+
+class RecordDataModule(L.LightningDataModule, ABC):
     """Shared by all data modules: splits, datasets, loaders, the data hash.
+
+    A data module says which records there are and where their images lie; all else is here.
 
     Args:
         processor: Decides what a sample looks like; linked in from the stage by the command line.
@@ -65,6 +55,9 @@ class RecordDataModule(L.LightningDataModule):
         packing: Pack training samples into rows of this budget; `batch_size` then counts rows.
             None: one sample a row.
     """
+
+    record_files: Sequence[Path] = ()
+    """Parquet files the records come from; none where they are the owner's own files."""
 
     def __init__(
         self,
@@ -90,35 +83,50 @@ class RecordDataModule(L.LightningDataModule):
         self.batch_size = batch_size
         self.global_batch_size = global_batch_size
         self.source_weights = source_weights or {}
-        if min(self.source_weights.values(), default=1.0) < 0:
-            raise InputError(f"source_weights {self.source_weights}: expected no negative one")
-        self._start = (0, 0)
+        check_weights(self.source_weights)
         self.num_workers = num_workers
         self.validation_fraction = validation_fraction
         self.seed = seed
         self.packing = packing
-        self.packed_rows: list[Row] = []
         self.refused = RefusalLog()
-        self.shortened = 0
         self._prepared: Prepared | None = {} if cache_images else None
-        self.contents = Contents()
-        self._examples: dict[str, list[Example]] = {}
-        self.sizes: list[SampleSize] = []
-        self._data_hash = ""
+        self._start = Progress()
         self._order_hash = ""
 
+    @abstractmethod
     def records(self) -> Iterator[Record]:
         """Yields all records; what cannot be read goes to `self.refused`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def roots(self) -> dict[str, Path]:
         """Root folder of every source."""
-        raise NotImplementedError
+
+    @cached_property
+    def samples(self) -> Samples:
+        """What there is to train, validate and test on; read when it is first asked for."""
+        reader = SampleReader(
+            roots=self.roots(),
+            processor=self.processor,
+            refused=self.refused,
+            uses=self.uses,
+            validation_fraction=self.validation_fraction,
+            seed=self.seed,
+            packing=self.packing,
+            weights=self.source_weights,
+        )
+        samples = reader.read(self.records())
+        check_annotated(samples, self.roots(), self.record_files)
+        return samples
 
     @property
     def data_hash(self) -> str:
-        """SHA-256 over the records in use; known after `setup`."""
-        return self._data_hash
+        """SHA-256 over the records in use."""
+        return self.samples.data_hash
+
+    @property
+    def contents(self) -> Contents:
+        """What the records are made from, for the model card."""
+        return self.samples.contents
 
     @property
     def order_hash(self) -> str:
@@ -129,315 +137,111 @@ class RecordDataModule(L.LightningDataModule):
         return self._order_hash
 
     def examples(self, split: str) -> list[Example]:
-        """The examples of a split; reads the records at the first call."""
-        if not self._examples:
-            self._read()
-        return self._examples.get(split, [])
+        """The examples of a split."""
+        return self.samples.splits.get(split, [])
 
     def setup(self, stage: str) -> None:
-        """Reads the records once in every process."""
-        wanted = {"fit": "train", "validate": "validation", "test": "test", "predict": "test"}[
-            stage
-        ]
+        """Reads the records once in every process; says what is wrong with them or the settings."""
+        wanted = _SPLIT_OF_STAGE[stage]
         if stage == "predict":
-            self._refuse_long_prompts(wanted)
+            # Shortening is for training only.
+            splits = self.samples.splits
+            splits[wanted] = askable(splits[wanted], self._needed_processor(), self.refused)
         if not self.examples(wanted):
-            found = {split: len(items) for split, items in self._examples.items()}
             raise InputError(
                 f"{type(self).__name__}: no samples in split {wanted!r} for uses {self.uses}; "
-                f"found {found}, refused {self.refused.counts() or 'none'}. Many too long or over "
-                "budget: raise max_length of the stage or packing.tokens above an image's tokens"
+                f"found {self.samples.by_split()}, refused {self.refused.counts() or 'none'}. Many "
+                "too long or over budget: raise max_length of the stage or packing.tokens above an "
+                "image's tokens"
             )
         if stage == "fit":
-            self._check_weights()
+            check_weights(self.source_weights, self.roots())
             self._plan_steps()
-            self._order_hash = self._hash_order()
-
-    def _check_weights(self) -> None:
-        unknown = sorted(self.source_weights.keys() - self.roots().keys())
-        if unknown:
-            raise InputError(
-                f"source_weights {unknown}: no such sources here; known: {sorted(self.roots())}"
-            )
-
-    def _hash_order(self) -> str:
-        ids = [example.example_id for example in self.examples("train")]
-        rows = [row.segments for row in self.packed_rows]
-        order = list(self._order("train", shuffle=True)(0))
-        return hashlib.sha256(json.dumps([ids, rows, order]).encode()).hexdigest()
+            order = training_order(self.samples, self.packing, self.source_weights, self.seed)
+            self._order_hash = order_hash(self.samples, order)
 
     def _plan_steps(self) -> None:
         """Divides `global_batch_size` into processes, batches and accumulation."""
-        if not self.global_batch_size or self.trainer is None:
-            return
-        own, rest = divmod(self.global_batch_size, self.trainer.world_size)
-        if rest or not own:
-            raise InputError(
-                f"global_batch_size {self.global_batch_size} cannot be divided by "
-                f"{self.trainer.world_size} devices; change one of them"
+        if self.global_batch_size and self.trainer is not None:
+            self.batch_size, self.trainer.accumulate_grad_batches = plan_step(
+                self.global_batch_size,
+                batch_size=self.batch_size,
+                world_size=self._world_size,
+                num_batches=self.trainer.accumulate_grad_batches,
             )
-        if self.trainer.accumulate_grad_batches != 1:
-            raise InputError(
-                "global_batch_size and trainer.accumulate_grad_batches are both given; expected one"
-            )
-        self.batch_size = max(n for n in range(1, self.batch_size + 1) if own % n == 0)
-        self.trainer.accumulate_grad_batches = own // self.batch_size
 
     def state_dict(self) -> dict[str, Any]:
-        """How far the training data are used: the epoch, and its samples on all devices together.
-
-        To be asked for when a batch has ended.
-        """
+        """How far the training data are used; to be asked for when a batch has ended."""
         if self.trainer is None:
             raise RuntimeError("the data module is attached to no trainer")
-        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        epoch = self.trainer.current_epoch
-        if done >= self.trainer.num_training_batches:
-            return {"epoch": epoch + 1, "used": 0}
-        return {"epoch": epoch, "used": done * self.batch_size * self.trainer.world_size}
+        return progress_of(self.trainer, batch_size=self.batch_size)._asdict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on where `state_dict` was taken, also with another number of devices.
-
-        Raises:
-            InputError: The used samples are no whole number of this run's optimizer steps.
-        """
-        if self.trainer is not None:
-            step = self.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
-            if state_dict["used"] % step:
-                raise InputError(
-                    f"the checkpoint has used {state_dict['used']} samples of its epoch, which is "
-                    f"no multiple of this run's {step} a step; set global_batch_size to that of "
-                    "the run that is resumed"
-                )
-        self._start = (state_dict["epoch"], state_dict["used"])
+        """Goes on where `state_dict` was taken, also with another number of devices."""
+        num_batches = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
+        step = self.batch_size * self._world_size * num_batches
+        self._start = resumed(state_dict, samples_per_step=None if self.trainer is None else step)
 
     @property
     def batches_used(self) -> int:
         """Batches of this process that the epoch which is resumed has used."""
-        world_size = 1 if self.trainer is None else self.trainer.world_size
-        return self._start[1] // (self.batch_size * world_size)
-
-    def _check_packing(self, packing: Packing) -> None:
-        image_tokens = self._needed_processor().expanded_length(1, [(1, 1)])
-        if image_tokens > packing.tokens:
-            raise InputError(
-                f"packing.tokens is {packing.tokens}, but a square image alone takes "
-                f"{image_tokens} tokens; raise packing.tokens above that"
-            )
-
-    def _read(self) -> None:
-        if self.packing is not None:
-            self._check_packing(self.packing)
-        digest, contents = hashlib.sha256(), Contents()
-
-        def hashed() -> Iterator[Record]:
-            for record in self.records():
-                digest.update(record.model_dump_json().encode())
-                contents.add(record)
-                yield record
-
-        splits: dict[str, list[Example]] = {split: [] for split in SPLITS.values()}
-        for example in examples_of(
-            hashed(),
-            uses=self.uses,
-            validation_fraction=self.validation_fraction,
-            seed=self.seed,
-        ):
-            if self._usable(example):
-                splits[example.split].append(example)
-        self._examples = splits
-        if self.packing is not None and splits["train"]:
-            self.packed_rows = plan_rows(self.sizes, self.packing, seed=self.seed)
-        self._data_hash = digest.hexdigest()
-        self.contents = contents
-
-    def _usable(self, example: Example) -> bool:
-        """Whether a sample can be encoded; refused and listed now, not in the middle of an epoch.
-
-        Images are looked for but not decoded; one that turns out to be unreadable is an error when
-        its turn comes.
-        """
-        try:
-            for image in example.images:
-                if not inside(self.roots()[example.source], image.path).is_file():
-                    raise InputError(f"{image.path}: no such image", kind="missing_image")
-            if self.processor is not None:
-                sizes = [(image.width, image.height) for image in example.images]
-                fit = self.processor.check(example.example_id, example.turns, sizes)
-                if self.packing is not None and example.split == "train":
-                    self._measure(example, fit, self.packing)
-                self.shortened += fit.shortened
-        except InputError as error:
-            self.refused.add(example.example_id, reason=str(error), kind=error.kind)
-            return False
-        return True
-
-    def _refuse_long_prompts(self, split: str) -> None:
-        """Leaves samples that cannot be asked out of a split: shortening is for training only."""
-        askable = []
-        for example in self.examples(split):
-            sizes = [(image.width, image.height) for image in example.images]
-            try:
-                self._needed_processor().check_prompt(example.example_id, example.turns, sizes)
-            except InputError as error:
-                self.refused.add(example.example_id, reason=str(error), kind=error.kind)
-            else:
-                askable.append(example)
-        self._examples[split] = askable
-
-    def _measure(self, example: Example, fit: SampleFit, packing: Packing) -> None:
-        """Notes what a training sample takes of a packed row."""
-        size = SampleSize(
-            tokens=fit.length,
-            images=len(example.images),
-            shared_tokens=fit.shared_length,
-            shares=(example.source, example.images, fit.shared_hash),
-            weight=self.source_weights.get(example.source, 1.0),
-        )
-        problem = over_budget(size, packing)
-        if problem:
-            raise InputError(f"sample {example.example_id}: {problem}", kind="over_budget")
-        self.sizes.append(size)
+        return self._start.used // (self.batch_size * self._world_size)
 
     def summary(self) -> dict[str, float]:
         """Counts by split, of refused and shortened samples and of packing, for the tracker."""
-        counts: dict[str, float] = {
-            f"samples/{name}": len(items) for name, items in self._examples.items()
-        }
-        counts["refused"] = len(self.refused.items)
-        counts["shortened"] = self.shortened
-        if self.packing is not None and self.packed_rows:
-            counts["packed/rows"] = len(self.packed_rows)
-            padding = padding_fraction(self.packed_rows, self.packing)
-            counts["packed/padding_percent"] = round(100 * padding, 2)
-        return counts
+        return self.samples.counts(self.packing) | {"refused": len(self.refused.items)}
 
     def dataset(self, split: str, *, prompts_only: bool = False) -> ExampleDataset:
-        """The samples of a split, one by one.
-
-        Args:
-            split: ``train``, ``validation`` or ``test``.
-            prompts_only: Stop before the last answer, for generation.
-        """
-        return ExampleDataset(
-            self.examples(split),
-            roots=self.roots(),
-            processor=self._needed_processor(),
-            prepared=self._prepared,
-            prompts_only=prompts_only,
-        )
+        """The samples of a split, one by one; of prompts the last answer is left out."""
+        return self._batches().dataset(split, prompts_only=prompts_only)
 
     def prompts(self, split: str, indices: Sequence[int]) -> Batch:
-        """Some samples of a split without their answers, for generation.
-
-        Args:
-            split: ``train``, ``validation`` or ``test``.
-            indices: Their numbers in `examples`.
-        """
+        """Samples of a split, by their numbers in `examples`, without their answers."""
         samples = self.dataset(split, prompts_only=True)
         return self._needed_processor().collate([samples[index] for index in indices])
 
     def pictures(self, example: Example) -> list[Image]:
-        """The images of an example as they are on disk, 8-bit.
-
-        Args:
-            example: One of `examples`.
-        """
+        """The images of an example as they are on disk, 8-bit."""
         root = self.roots()[example.source]
         return [read_image(root, image) for image in example.images]
+
+    def train_dataloader(self) -> Loader:
+        """Training samples in a new order every epoch, which `seed` decides."""
+        return self._batches().training()
+
+    def val_dataloader(self) -> Loader | list[Loader]:
+        """Validation samples; an empty list where there are none."""
+        return self._batches().in_order("validation") if self.examples("validation") else []
+
+    def test_dataloader(self) -> Loader:
+        """Test samples with their answers, for the test loss."""
+        return self._batches().in_order("test")
+
+    def predict_dataloader(self) -> Loader:
+        """Test samples without their answers, for generation."""
+        return self._batches().prompts("test")
+
+    def _batches(self) -> BatchMaker:
+        return BatchMaker(
+            samples=self.samples,
+            roots=self.roots(),
+            processor=self._needed_processor(),
+            prepared=self._prepared,
+            packing=self.packing,
+            weights=self.source_weights,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            rank=0 if self.trainer is None else self.trainer.global_rank,
+            world_size=self._world_size,
+            start=self._start,
+        )
 
     def _needed_processor(self) -> Processor:
         if self.processor is None:
             raise InputError(f"{type(self).__name__} needs a processor; the command line links it")
         return self.processor
 
-    def _loader(self, split: str, *, shuffle: bool, prompts_only: bool = False) -> Loader:
-        dataset: Dataset[Any] = self.dataset(split, prompts_only=prompts_only)
-        collate: Callable[[Any], Batch] = self._needed_processor().collate
-        if self.packing is not None and shuffle:
-            dataset = PackedDataset(self.dataset(split), self.packed_rows)
-            pack = self._needed_processor().pack
-            collate = partial(pack, row_length=self.packing.tokens)
-        # Prompts are no part of a step: every process that predicts gets all of them.
-        batches: dict[str, Any] = (
-            {"batch_size": self.batch_size}
-            if prompts_only
-            else {"batch_sampler": self._batches(split, shuffle=shuffle)}
-        )
-        return Loader(
-            dataset,
-            **batches,
-            # Its own generator, so that starting workers draws nothing from the global one.
-            generator=torch.Generator().manual_seed(self.seed),
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            collate_fn=collate,
-        )
-
-    def _batches(self, split: str, *, shuffle: bool) -> ShardedBatches:
-        """Batches of this process."""
-        batches = ShardedBatches(
-            self._order(split, shuffle=shuffle),
-            batch_size=self.batch_size,
-            rank=0 if self.trainer is None else self.trainer.global_rank,
-            world_size=1 if self.trainer is None else self.trainer.world_size,
-        )
-        if shuffle:
-            batches.start_at(epoch=self._start[0], used=self._start[1])
-        return batches
-
-    def _order(self, split: str, *, shuffle: bool) -> Order:
-        examples = self.examples(split)
-        if not shuffle:
-            return fixed_order(len(examples))
-        if self.packing is not None:
-            return shuffled_order([row.weight for row in self.packed_rows], seed=self.seed)
-        weights = [self.source_weights.get(example.source, 1.0) for example in examples]
-        return shuffled_order(weights, seed=self.seed)
-
-    def train_dataloader(self) -> Loader:
-        """Training samples in a new order every epoch, which `seed` decides."""
-        return self._loader("train", shuffle=True)
-
-    def val_dataloader(self) -> Loader | list[Loader]:
-        """Validation samples; an empty list where there are none."""
-        return self._loader("validation", shuffle=False) if self.examples("validation") else []
-
-    def test_dataloader(self) -> Loader:
-        """Test samples with their answers, for the test loss."""
-        return self._loader("test", shuffle=False)
-
-    def predict_dataloader(self) -> Loader:
-        """Test samples without their answers, for generation."""
-        return self._loader("test", shuffle=False, prompts_only=True)
-
-
-class SourceDataModule(RecordDataModule):
-    """One source, read from its owner's own files.
-
-    Args:
-        root: Folder with the owner's files, as the source's module describes them.
-        options: Options of the source's reader, e.g. `neighbours` of DeepLesion.
-        **settings: Those of `RecordDataModule`.
-    """
-
-    source: ClassVar[str] = ""
-
-    def __init__(
-        self,
-        root: str,
-        options: dict[str, Any] | None = None,
-        **settings: Any,
-    ) -> None:
-        super().__init__(**settings)
-        self.root = Path(root)
-        self.options = options
-
-    def records(self) -> Iterator[Record]:
-        """Yields the records of the source's reader."""
-        yield from reader_of(self.source, self.options)(self.root, self.refused)
-
-    def roots(self) -> dict[str, Path]:
-        """The one root."""
-        return {self.source: self.root}
+    @property
+    def _world_size(self) -> int:
+        return 1 if self.trainer is None else self.trainer.world_size

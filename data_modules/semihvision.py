@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from data_modules.base import RecordDataModule
-from semihvision.core.errors import InputError
-from semihvision.core.parquet import read_records
+from data_modules.record_files import records_of_files
 from semihvision.core.record import Record
 
 
@@ -26,21 +25,7 @@ class SemiHVisionDataModule(RecordDataModule):
 
     def records(self) -> Iterator[Record]:
         """Yields the records of all files; ids must not repeat across files."""
-        seen: dict[str, Path] = {}
-        for file in self.record_files:
-            for record in read_records(file):
-                if record.record_id in seen:
-                    raise InputError(
-                        f"{file}: record {record.record_id!r} is already in "
-                        f"{seen[record.record_id]}; leave one of the files out"
-                    )
-                if record.source not in self._roots:
-                    raise InputError(
-                        f"{file}: source {record.source!r} has no entry in roots; "
-                        f"known: {sorted(self._roots)}"
-                    )
-                seen[record.record_id] = file
-                yield record
+        yield from records_of_files(self.record_files, self._roots)
 
     def roots(self) -> dict[str, Path]:
         """The configured roots."""

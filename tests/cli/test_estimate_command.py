@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from data_modules import base, vqa_rad
+from data_modules import base, example_dataset, vqa_rad
 from models import InstructionTuning, PMCCambrianProcessor
 from models.presets import preset
 from semihvision.cli.estimate import _processor
@@ -51,7 +51,8 @@ def estimate(config: Path, *more: str) -> int:
 def test_one_document_with_memory_and_run(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "read_image", None)  # none is decoded
+    for module in (base, example_dataset):
+        monkeypatch.setattr(module, "read_image", None)  # none is decoded
     assert estimate(config, "--gpus", "2", "--gpu", "h200", "--mfu", "0.5", "--json") == 0
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
     memory = document["memory_bytes"]

@@ -89,7 +89,7 @@ def test_an_epoch_holds_every_sample_once_in_full_rows(
     images = sum(len(batch["image_sizes_wh"]) for batch in batches)
     assert images == (3 if share else 12)
     counts = made.summary()
-    assert counts["packed/rows"] == len(made.packed_rows)
+    assert counts["packed/rows"] == len(made.samples.rows)
     assert 0 <= counts["packed/padding_percent"] < 50
 
 
@@ -122,13 +122,13 @@ def test_a_filler_row_trains_nothing(folder: Path, processor: PMCCambrianProcess
 def test_samples_above_the_budget_are_refused_and_counted(
     folder: Path, processor: PMCCambrianProcessor
 ) -> None:
-    lengths = [size.tokens for size in module(folder, processor, packing=_wide()).sizes]
+    lengths = [size.tokens for size in module(folder, processor, packing=_wide()).samples.sizes]
     longest = max(lengths)
     made = module(folder, processor, packing=Packing(tokens=longest - 1, images=1))
     refused = [item for item in made.refused.items if item.kind == "over_budget"]
     assert len(refused) == lengths.count(longest) == len(made.refused.items)
     assert f"{longest} tokens with its images expanded" in refused[0].reason
-    planned = [i for row in made.packed_rows for s in row.segments for i in s]
+    planned = [i for row in made.samples.rows for s in row.segments for i in s]
     assert len(planned) == 12 - len(refused)
 
 

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from data_modules.base import RecordDataModule
+from data_modules import SemiHVisionDataModule
+from data_modules.steps import plan_step
 from semihvision.core.errors import InputError
 
 
-def attached(world_size: int, accumulate: int = 1, **settings: Any) -> RecordDataModule:
+def attached(world_size: int, accumulate: int = 1, **settings: Any) -> SemiHVisionDataModule:
     """A data module with a trainer of that many processes."""
-    data = RecordDataModule(**settings)
+    data = SemiHVisionDataModule([], {}, **settings)
     progress = SimpleNamespace(current=SimpleNamespace(ready=3))
     data.trainer = SimpleNamespace(  # type: ignore[assignment]
         world_size=world_size,
@@ -30,22 +31,20 @@ def attached(world_size: int, accumulate: int = 1, **settings: Any) -> RecordDat
 def test_a_global_batch_is_the_same_on_any_number_of_devices(
     world_size: int, batch_size: int, expected: tuple[int, int]
 ) -> None:
-    data = attached(world_size, batch_size=batch_size, global_batch_size=384)
-    data._plan_steps()
-    assert data.trainer is not None
-    assert (data.batch_size, data.trainer.accumulate_grad_batches) == expected
-    assert data.batch_size * data.trainer.accumulate_grad_batches * world_size == 384
+    plan = plan_step(384, batch_size=batch_size, world_size=world_size)
+    assert plan == expected
+    assert plan.batch_size * plan.num_batches * world_size == 384
 
 
 @pytest.mark.parametrize(("world_size", "total"), [(7, 384), (8, 4)])
 def test_a_global_batch_that_cannot_be_divided_is_refused(world_size: int, total: int) -> None:
     with pytest.raises(InputError, match=f"cannot be divided by {world_size} devices"):
-        attached(world_size, global_batch_size=total)._plan_steps()
+        plan_step(total, batch_size=8, world_size=world_size)
 
 
 def test_two_ways_to_accumulate_are_refused() -> None:
     with pytest.raises(InputError, match="both given"):
-        attached(2, accumulate=4, global_batch_size=8)._plan_steps()
+        plan_step(8, batch_size=8, world_size=2, num_batches=4)
 
 
 def test_used_samples_are_those_of_all_devices_and_go_on_with_others() -> None:
@@ -66,4 +65,4 @@ def test_a_finished_epoch_is_followed_by_the_next() -> None:
 
 def test_negative_weights_are_refused() -> None:
     with pytest.raises(InputError, match="expected no negative one"):
-        RecordDataModule(source_weights={"vqa_rad": -1.0})
+        SemiHVisionDataModule([], {}, source_weights={"vqa_rad": -1.0})

@@ -108,10 +108,10 @@ def _single(data: Any, examples: Sequence[Example]) -> Iterator[tuple[BatchWork,
 def _packed(data: Any) -> Iterator[tuple[BatchWork, float]]:
     """Work and weight of every planned row."""
     examples = data.examples("train")
-    for row in data.packed_rows:
+    for row in data.samples.rows:
         total = BatchWork()
         for segment in row.segments:
-            sizes = [data.sizes[index] for index in segment]
+            sizes = [data.samples.sizes[index] for index in segment]
             shared = sizes[0].shared_tokens if len(segment) > 1 else 0
             own = [size.tokens - shared for size in sizes]
             tokens = shared + sum(own)
