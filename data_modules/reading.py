@@ -1,19 +1,22 @@
 """What the readers share: how they are found, the owner as origin, licence, one refused record."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from semihvision.core.card import CARD_MODULES, Card, card
 from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.paths import inside
 from semihvision.core.record import Licence, Provenance, Record, invalid_reason
 
 Reader = Callable[[Path, RefusalLog], Iterator[Record]]
+
+_T = TypeVar("_T")
 
 OWNER = Provenance(provenance_id="owner", producer="human")
 """Origin of everything the owner shipped and people wrote."""
@@ -63,3 +66,34 @@ def valid_record(item: str, refused: RefusalLog, *, file: str, **fields: Any) ->
     except ValidationError as error:
         refused.add(item, reason=invalid_reason(error), kind="invalid_record", file=file)
         return None
+
+
+def each_table(
+    root: Path,
+    tables: Sequence[Path],
+    refused: RefusalLog,
+    rows_of: Callable[[Path], Iterator[_T]],
+) -> Iterator[_T]:
+    """What several tables hold; one that is unusable is refused as a whole, beside usable ones.
+
+    Args:
+        root: Folder that no table may stand outside of.
+        tables: Files below it.
+        refused: Gets unusable tables, with the reason.
+        rows_of: Reads one of them; raises `InputError` where it cannot be used.
+
+    Raises:
+        InputError: None is usable.
+    """
+    broken: list[InputError] = []
+    for path in tables:
+        try:
+            inside(root, path.relative_to(root).as_posix())
+            yield from rows_of(path)
+        except InputError as error:
+            broken.append(error)
+            kind = "unusable_table" if error.kind == "unusable" else error.kind
+            reason = str(error).removeprefix(f"{path}: ")
+            refused.add(path.name, reason=reason, kind=kind, file=path.name)
+    if broken and len(broken) == len(tables):
+        raise broken[0]

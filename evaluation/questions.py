@@ -1,6 +1,6 @@
 """What a model is asked: a question with its pictures, free of the gold answer."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,10 +8,10 @@ from pathlib import Path
 from PIL.Image import Image
 
 from data_modules.examples import examples_of
-from evaluation.options import LETTERS
-from semihvision.core.batch import IMAGE_PLACEHOLDER, Example, Turn
+from semihvision.core.batch import Example, Turn
 from semihvision.core.hashing import hash_value
 from semihvision.core.images import read_image
+from semihvision.core.imaging.cells import CELL
 from semihvision.core.record import ImageRef, Record
 
 
@@ -50,6 +50,8 @@ class Question:
 def picture_of(image: ImageRef, root: Path) -> Picture:
     """The picture of a record's image, stored below `root`."""
     window = (image.axis, image.index, image.window_center, image.window_width)
+    if image.format == CELL:  # its hash is that of the image, wherever it stands
+        window = ("", None, None, None)
     return Picture(
         key=hash_value([image.sha256 or image.path, *window]),
         size_wh=(image.width, image.height),
@@ -73,26 +75,6 @@ def question_of(example: Example, root: Path, *, question_id: str = "") -> Quest
         source=example.source,
         turns=tuple(turns),
         pictures=tuple(picture_of(image, root) for image in example.images),
-    )
-
-
-def choice_question(
-    question_id: str,
-    *,
-    source: str,
-    text: str,
-    options: Sequence[str],
-    pictures: Sequence[Picture],
-) -> Question:
-    """A question with its options, one a line, in the form of the training examples."""
-    lettered = [f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False)]
-    asked = "\n".join([text, *lettered])
-    placeholders = (IMAGE_PLACEHOLDER + "\n") * len(pictures)
-    return Question(
-        id=question_id,
-        source=source,
-        turns=(Turn("human", placeholders + asked),),
-        pictures=tuple(pictures),
     )
 
 

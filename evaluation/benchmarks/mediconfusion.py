@@ -26,17 +26,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_modules.reading import OWNER, licence_of
+from evaluation.benchmark_records import benchmark_record, qa_of
 from evaluation.conventions import MEDICONFUSION_CONVENTIONS as CONVENTIONS
 from evaluation.questions import Question, questions_of_records
 from evaluation.references import Reference, subset
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.json_files import read_json
-from semihvision.core.record import QA, ImageRef, Record
+from semihvision.core.record import Record
 
-__all__ = ["CARD", "CONVENTIONS", "load", "questions", "read"]
+__all__ = ["CARD", "CONVENTIONS", "load", "questions", "read", "write_twin"]
 
 CARD = Card(
     name="mediconfusion",
@@ -51,6 +52,10 @@ CARD = Card(
     api_clause="MIT sets no rule for hosted models; the figures keep their articles' licences.",
     redistribution="conditional",
     commercial_use="conditional",
+    components=(
+        Component(name="pairs", patterns=("data/dataset.json", "dataset.json")),
+        Component(name="images", patterns=("data/images/*.jpg", "images/*.jpg")),
+    ),
     notes="A benchmark: for evaluation only. The images are figures of PMC articles (ROCO).",
 )
 
@@ -150,31 +155,11 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
         except InputError as error:
             refused.add(name, reason=str(error), kind=error.kind, file="dataset.json")
             continue
-        yield Record(
-            record_id=f"mediconfusion/{name}",
-            source="mediconfusion",
-            split="test",
-            group_id=name,
-            images=tuple(images),
-            qa=tuple(
-                _qa(asked.reference, image) for asked, image in zip(pair, images, strict=True)
-            ),
-            provenance=(OWNER,),
-            licence=licence_of(CARD),
-        )
-
-
-def _qa(reference: Reference, image: ImageRef) -> QA:
-    return QA(
-        qa_id=reference.id,
-        question=reference.question,
-        answer=reference.answer,
-        options=reference.options,
-        answer_type="CLOSED",
-        image_ids=(image.image_id,),
-        split="test",
-        provenance_id=OWNER.provenance_id,
-    )
+        qa = [
+            qa_of(asked.reference, [image.image_id])
+            for asked, image in zip(pair, images, strict=True)
+        ]
+        yield benchmark_record(CARD, name, group=name, images=images, qa=qa)
 
 
 def questions(root: Path, refused: RefusalLog) -> list[Question]:
@@ -184,3 +169,10 @@ def questions(root: Path, refused: RefusalLog) -> list[Question]:
         InputError: As from `read`.
     """
     return questions_of_records(read(root, refused), root)
+
+
+def write_twin(root: Path, *, cases: int, seed: int) -> None:
+    """Writes a drawn twin in the layout above; see `data_modules.twins.mediconfusion`."""
+    from data_modules.twins.mediconfusion import write_twin as write
+
+    write(root, cases=cases, seed=seed)

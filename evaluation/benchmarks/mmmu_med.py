@@ -6,7 +6,7 @@ Licence: Apache-2.0.
 Access: open download; nothing is downloaded here.
 Citation: Yue et al., "MMMU: a massive multi-discipline multimodal understanding and reasoning
     benchmark for expert AGI", CVPR 2024 (arXiv 2311.16502).
-Expected tree (one of these, for references; the first for `evaluate`)::
+Expected tree (one of these, for references; the first for `evaluate` and `prepare`)::
 
     <root>/<Subject>/validation-*.parquet    id, question, options, answer, question_type,
                                              image_1 .. image_7 {bytes, path}   (Hugging Face)
@@ -14,7 +14,9 @@ Expected tree (one of these, for references; the first for `evaluate`)::
                                              response}]: a model's answers, which hold the golds
     <root>/answer_dict_val.json              {id: {question_type, ground_truth}}: letters only
 
-Split policy: validation; the answers of the test split are not public.
+Split policy: the owners' validation split, which stands for a test here: it is what published
+    numbers are about, since the answers of the test split are not public. So its records are marked
+    ``test`` and stay out of training, retrieval and annotation. One question is one record.
 Known (read in the files): 150 of 900 validation questions, 145 multiple-choice with 2 to 6 options
     and 5 short answers, some of these single letters; three golds of other subjects are lists.
     The Parquet columns are general knowledge and third parties'. A question or option names its
@@ -24,18 +26,32 @@ Known (read in the files): 150 of 900 validation questions, 145 multiple-choice 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_modules.cells import literal
+from data_modules.reading import each_table
+from evaluation.benchmark_records import benchmark_record, qa_of
 from evaluation.conventions import CHOICE_CONVENTIONS as CONVENTIONS
 from evaluation.options import LETTERS
-from evaluation.questions import Picture, Question, choice_question
+from evaluation.questions import Question, questions_of_records
 from evaluation.references import Reference
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.images import probe_image
+from semihvision.core.imaging.cells import CELL
 from semihvision.core.json_files import read_json
+from semihvision.core.record import Record
 
-__all__ = ["CARD", "CONVENTIONS", "load", "questions"]
+if TYPE_CHECKING:
+    from semihvision.core.columnar import Place
+
+__all__ = ["CARD", "CONVENTIONS", "load", "questions", "read", "write_twin"]
+
+SUBJECTS = (
+    "Basic_Medical_Science", "Clinical_Medicine", "Diagnostics_and_Laboratory_Medicine",
+    "Pharmacy", "Public_Health",
+)  # fmt: skip
 
 CARD = Card(
     name="mmmu_med",
@@ -50,15 +66,20 @@ CARD = Card(
     api_clause="Apache-2.0 sets no rule for hosted models.",
     redistribution="yes",
     commercial_use="yes",
+    components=(
+        Component(
+            name="subjects with images",
+            patterns=tuple(f"{subject}/validation-*.parquet" for subject in SUBJECTS),
+            published=len(SUBJECTS),
+            origin="general knowledge",
+        ),
+    ),
     notes="A benchmark: for evaluation only. Images keep the rights of their sources.",
 )
 
-SUBJECTS = (
-    "Basic_Medical_Science", "Clinical_Medicine", "Diagnostics_and_Laboratory_Medicine",
-    "Pharmacy", "Public_Health",
-)  # fmt: skip
 NUM_IMAGES = 7
 _ID = re.compile(r"validation_(.+)_\d+")
+_REPEATED = "this id was already used; the first is kept"
 _COLUMNS = ("id", "question", "options", "answer", "question_type")
 _IMAGES = tuple(f"image_{number}" for number in range(1, NUM_IMAGES + 1))
 
@@ -71,21 +92,45 @@ def load(path: Path, refused: RefusalLog) -> list[Reference]:
         refused: Gets questions that cannot be used.
 
     Raises:
-        InputError: Nothing of the layouts is there, or a file is unreadable.
+        InputError: Nothing of the layouts is there, or no file of it is usable.
     """
+    files = _parquet_files(path)
+    if files:
+        seen: set[str] = set()
+        found = each_table(path, files, refused, lambda file: _of_parquet(file, seen, refused))
+        return [reference for _, reference, _ in found]
     references: dict[str, Reference] = {}
-    for file, item, row in _rows(path):
-        try:
-            if _subject(row) not in SUBJECTS:
-                continue
-            reference = reference_of(row)
-            if reference.id in references:
-                raise InputError("this id was already used; the first is kept", kind="repeated_id")
-        except InputError as error:
-            refused.add(item, reason=str(error), kind=error.kind, file=file.name)
-        else:
-            references[reference.id] = reference
+    for file in _json_files(path):
+        for item, row in _json_rows(file):
+            try:
+                if _subject(row) not in SUBJECTS:
+                    continue
+                reference = reference_of(row)
+                if reference.id in references:
+                    raise InputError(_REPEATED, kind="repeated_id")
+            except InputError as error:
+                refused.add(item, reason=str(error), kind=error.kind, file=file.name)
+            else:
+                references[reference.id] = reference
     return list(references.values())
+
+
+def _of_parquet(
+    file: Path, seen: set[str], refused: RefusalLog
+) -> Iterator[tuple["Place", Reference, list[str]]]:
+    """Place, question and columns of the images of each usable row of one subject."""
+    from semihvision.core.columnar import table_rows
+
+    for place, row in table_rows(file, _COLUMNS, also=_IMAGES):
+        try:
+            reference = reference_of(row)
+            if reference.id in seen:
+                raise InputError(_REPEATED, kind="repeated_id")
+        except InputError as error:
+            refused.add(place.item, reason=str(error), kind=error.kind, file=file.name)
+        else:
+            seen.add(reference.id)
+            yield place, reference, [name for name in _IMAGES if row.get(name)]
 
 
 def _subject(row: Mapping[str, Any]) -> str:
@@ -95,26 +140,18 @@ def _subject(row: Mapping[str, Any]) -> str:
     return found[1]
 
 
-def _rows(path: Path) -> Iterator[tuple[Path, str, dict[str, Any]]]:
-    """File, place and row of every question, in whichever layout is there."""
-    files = _parquet_files(path)
-    if files:
-        from evaluation.columnar import table_rows
-
-        for file in files:
-            yield from ((file, place.item, row) for place, row in table_rows(file, _COLUMNS))
-        return
-    for file in _json_files(path):
-        document = read_json(file)
-        if isinstance(document, dict):
-            document = [
-                {**value, "id": name} if isinstance(value, dict) else {"id": name}
-                for name, value in document.items()
-            ]
-        if not isinstance(document, list):
-            raise InputError(f"{file}: expected an array of rows, or id -> ground_truth")
-        for number, row in enumerate(document):
-            yield file, f"row {number}", row if isinstance(row, dict) else {}
+def _json_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Place and row of every question, in whichever of the two layouts this is."""
+    document = read_json(file)
+    if isinstance(document, dict):
+        document = [
+            {**value, "id": name} if isinstance(value, dict) else {"id": name}
+            for name, value in document.items()
+        ]
+    if not isinstance(document, list):
+        raise InputError(f"{file}: expected an array of rows, or id -> ground_truth")
+    for number, row in enumerate(document):
+        yield f"row {number}", row if isinstance(row, dict) else {}
 
 
 def _parquet_files(path: Path) -> list[Path]:
@@ -195,46 +232,51 @@ def _options(row: Mapping[str, Any]) -> list[str]:
     return options
 
 
-def questions(root: Path, refused: RefusalLog) -> list[Question]:
-    """The validation questions with their images.
+def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
+    """Yields one record per validation question, with its images.
+
+    Args:
+        root: Folder with the Parquet files.
+        refused: Gets questions that cannot be used, with the reason.
 
     Raises:
-        InputError: No Parquet file is there, or one is unreadable.
+        InputError: No Parquet file is there, or none is usable.
     """
-    from evaluation.columnar import table_rows
-
     files = _parquet_files(root)
     if not files:
         raise InputError(f"{root}: no <Subject>/validation-*.parquet with the images")
-    found: dict[str, Question] = {}
-    for file in files:
-        for place, row in table_rows(file, _COLUMNS, also=_IMAGES):
-            try:
-                question = _question(row)
-                if question.id in found:
-                    raise InputError("this id was already used", kind="repeated_id")
-            except InputError as error:
-                refused.add(place.item, reason=str(error), kind=error.kind, file=file.name)
-            else:
-                found[question.id] = question
-    return list(found.values())
+    seen: set[str] = set()
+    yield from each_table(root, files, refused, lambda file: _records(root, file, seen, refused))
 
 
-def _question(row: Mapping[str, Any]) -> Question:
-    reference = reference_of(row)
-    return choice_question(
-        reference.id,
-        source="mmmu_med",
-        text=reference.question,
-        options=reference.options,
-        pictures=[_picture(row[name]) for name in _IMAGES if row.get(name)],
-    )
+def _records(root: Path, file: Path, seen: set[str], refused: RefusalLog) -> Iterator[Record]:
+    relative = file.relative_to(root).as_posix()
+    for place, reference, columns in _of_parquet(file, seen, refused):
+        try:
+            images = [
+                probe_image(
+                    root, relative, image_id=name, format=CELL, axis=name, index=place.number
+                )
+                for name in columns
+            ]
+        except InputError as error:
+            refused.add(place.item, reason=str(error), kind=error.kind, file=file.name)
+            continue
+        qa = qa_of(reference, columns)
+        yield benchmark_record(CARD, reference.id, group=reference.id, images=images, qa=[qa])
 
 
-def _picture(image: Any) -> Picture:
-    from evaluation.embedded import embedded_picture
+def questions(root: Path, refused: RefusalLog) -> list[Question]:
+    """The validation questions with their images, which stay in their tables.
 
-    data = image.get("bytes") if isinstance(image, dict) else None
-    if not isinstance(data, bytes):
-        raise InputError("an image without its bytes", kind="unreadable_image")
-    return embedded_picture(data, lambda: data)
+    Raises:
+        InputError: As from `read`.
+    """
+    return questions_of_records(read(root, refused), root)
+
+
+def write_twin(root: Path, *, cases: int, seed: int) -> None:
+    """Writes a drawn twin in the layout above; see `data_modules.twins.mmmu_med`."""
+    from data_modules.twins.mmmu_med import write_twin as write
+
+    write(root, cases=cases, seed=seed)

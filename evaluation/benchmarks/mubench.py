@@ -24,19 +24,23 @@ Known (owners' README; third parties' loaders, one of them checked on the releas
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
+from data_modules.reading import each_table
+from evaluation.benchmark_records import benchmark_record, qa_of
 from evaluation.conventions import MUBENCH_CONVENTIONS as CONVENTIONS
 from evaluation.options import LETTERS
-from evaluation.questions import Question, choice_question
+from evaluation.questions import Question, questions_of_records
 from evaluation.references import Reference, subset
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.hashing import digest
+from semihvision.core.images import probe_image
+from semihvision.core.imaging.cells import CELL
+from semihvision.core.record import Record
 
-if TYPE_CHECKING:
-    from evaluation.columnar import Place
-
-__all__ = ["CARD", "CONVENTIONS", "load", "questions"]
+__all__ = ["CARD", "CONVENTIONS", "load", "questions", "read", "write_twin"]
 
 CARD = Card(
     name="mubench",
@@ -52,6 +56,7 @@ CARD = Card(
     redistribution="yes",
     commercial_use="conditional",
     share_alike=True,
+    components=(Component(name="tables", patterns=("**/ubench-test-*.arrow", "**/*.parquet")),),
     notes="A benchmark: for evaluation only. The licence is a third party's word; images have "
     "their own.",
 )
@@ -61,6 +66,14 @@ FINE = "classification"
 NOT_PUBLISHED = ("opencell", "sirinukunwattana_et_al_2016")
 NOT_PUBLISHED_FINE = ("eulenberg_et_al_2017_darkfield", "eulenberg_et_al_2017_epifluorescence")
 _COLUMNS = ("image_id", "dataset", "questions")
+
+
+class _Place(NamedTuple):
+    """Where an image stands: its table, what its row is called there, and the row's number."""
+
+    path: Path
+    item: str
+    number: int
 
 
 def load(path: Path, refused: RefusalLog) -> list[Reference]:
@@ -73,27 +86,37 @@ def load(path: Path, refused: RefusalLog) -> list[Reference]:
     Raises:
         InputError: No such file is there, or one lacks a column.
     """
-    return [reference for _, reference in _usable(path, refused)]
+    return [one for _, references in _usable(path, refused) for one in references]
 
 
-def _usable(path: Path, refused: RefusalLog) -> Iterator[tuple["Place", Reference]]:
-    from evaluation.columnar import table_rows
+def _usable(path: Path, refused: RefusalLog) -> Iterator[tuple[_Place, list[Reference]]]:
+    """Where an image stands, and its usable questions."""
+    seen: set[bytes] = set()
+    root = path.parent if path.is_file() else path
+    yield from each_table(root, _files(path), refused, lambda file: _of_table(file, seen, refused))
 
-    seen: set[str] = set()
-    for file in _files(path):
-        for place, row in table_rows(file, _COLUMNS):
-            for kind in (*COARSE, FINE):
-                try:
-                    reference = _reference(row, kind)
-                    if reference is not None and reference.id in seen:
-                        raise InputError("this image_id was already used", kind="repeated_id")
-                except InputError as error:
-                    item = f"{place.item}, {kind}"
-                    refused.add(item, reason=str(error), kind=error.kind, file=file.name)
-                    continue
-                if reference is not None:
-                    seen.add(reference.id)
-                    yield place, reference
+
+def _of_table(
+    file: Path, seen: set[bytes], refused: RefusalLog
+) -> Iterator[tuple[_Place, list[Reference]]]:
+    from semihvision.core.columnar import table_rows
+
+    for place, row in table_rows(file, _COLUMNS):
+        references = []
+        for kind in (*COARSE, FINE):
+            try:
+                reference = _reference(row, kind)
+                if reference is not None and digest(reference.image) in seen:
+                    raise InputError("this image_id was already used", kind="repeated_id")
+            except InputError as error:
+                item = f"{place.item}, {kind}"
+                refused.add(item, reason=str(error), kind=error.kind, file=file.name)
+                continue
+            if reference is not None:
+                references.append(reference)
+        if references:
+            seen.add(digest(references[0].image))
+            yield _Place(file, place.item, place.number), references
 
 
 def _files(path: Path) -> list[Path]:
@@ -141,38 +164,43 @@ def _subsets(kind: str, dataset: str) -> tuple[str, ...]:
     return (*published, group, f"kind {kind}", subset(f"{group} of", dataset))
 
 
+def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
+    """Yields one record per image with its questions.
+
+    Args:
+        root: Folder with the owners' files.
+        refused: Gets questions that cannot be used, with the reason.
+
+    Raises:
+        InputError: No such file is there, or none is usable.
+    """
+    for place, asked in _usable(root, refused):
+        relative = place.path.relative_to(root).as_posix()
+        try:
+            image = probe_image(
+                root, relative, image_id="image", format=CELL, axis="image", index=place.number
+            )
+        except InputError as error:
+            for one in asked:
+                item = f"{place.item}, {one.question_type}"
+                refused.add(item, reason=str(error), kind=error.kind, file=place.path.name)
+            continue
+        name = asked[0].image
+        qa = [qa_of(one, ["image"]) for one in asked]
+        yield benchmark_record(CARD, name, group=name, images=[image], qa=qa)
+
+
 def questions(root: Path, refused: RefusalLog) -> list[Question]:
     """All questions with their images; of an image only its place in the file is kept.
 
     Raises:
-        InputError: No such file is there, or one lacks a column.
+        InputError: As from `read`.
     """
-    from evaluation.columnar import cell
-    from evaluation.embedded import embedded_picture
+    return questions_of_records(read(root, refused), root)
 
-    found = []
-    for place, reference in _usable(root, refused):
 
-        def read(place: "Place" = place) -> bytes:
-            image = cell(place, "image")
-            data = image.get("bytes") if isinstance(image, dict) else None
-            if not isinstance(data, bytes):
-                raise InputError("an image without its bytes", kind="unreadable_image")
-            return data
+def write_twin(root: Path, *, cases: int, seed: int) -> None:
+    """Writes a drawn twin in the layout above; see `data_modules.twins.mubench`."""
+    from data_modules.twins.mubench import write_twin as write
 
-        try:
-            picture = embedded_picture(read(), read)
-        except InputError as error:
-            item = f"{place.item}, {reference.question_type}"
-            refused.add(item, reason=str(error), kind=error.kind, file=place.path.name)
-            continue
-        found.append(
-            choice_question(
-                reference.id,
-                source="mubench",
-                text=reference.question,
-                options=reference.options,
-                pictures=[picture],
-            )
-        )
-    return found
+    write(root, cases=cases, seed=seed)

@@ -27,17 +27,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_modules.reading import OWNER, licence_of
+from data_modules.reading import each_table
+from evaluation.benchmark_records import benchmark_record, qa_of
 from evaluation.conventions import CHOICE_CONVENTIONS as CONVENTIONS
 from evaluation.questions import Question, questions_of_records
 from evaluation.references import Reference, subset
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.json_stream import object_rows
-from semihvision.core.record import QA, Record
+from semihvision.core.record import Record
 
-__all__ = ["CARD", "CONVENTIONS", "load", "questions", "read"]
+__all__ = ["CARD", "CONVENTIONS", "load", "questions", "read", "write_twin"]
 
 CARD = Card(
     name="omnimedvqa",
@@ -51,6 +53,29 @@ CARD = Card(
     api_clause="The owners refer to the licence of each data set; its terms were not read.",
     redistribution="not stated",
     commercial_use="not stated",
+    components=(
+        Component(
+            name="open questions",
+            patterns=("QA_information/Open-access/*.json",),
+            unit="rows",
+            published=88_996,
+            origin="third parties",
+        ),
+        Component(
+            name="restricted questions",
+            patterns=("QA_information/Restricted-access/*.json",),
+            unit="rows",
+            published=38_999,
+            origin="third parties",
+            is_required=False,
+        ),
+        Component(
+            name="images",
+            patterns=("Images/**/*.*",),
+            published=82_059,
+            origin="third parties",
+        ),
+    ),
     notes="A benchmark: for evaluation only.",
 )
 
@@ -74,26 +99,30 @@ def load(path: Path, refused: RefusalLog) -> list[Reference]:
         refused: Gets questions that cannot be used.
 
     Raises:
-        InputError: No JSON file is there, or one is no array.
+        InputError: No JSON file is there, or none is an array.
     """
     return [found.reference for found in _usable(path, refused)]
 
 
 def _usable(path: Path, refused: RefusalLog) -> Iterator[_Found]:
     seen: set[str] = set()
-    for file in _files(path):
-        for item, row in object_rows(file, refused):
-            try:
-                reference = _reference(row)
-                if reference.id in seen:
-                    raise InputError(
-                        "this question_id was already used; the first is kept", kind="repeated_id"
-                    )
-            except InputError as error:
-                refused.add(item, reason=str(error), kind=error.kind, file=file.name)
-            else:
-                seen.add(reference.id)
-                yield _Found(reference, file.name, item)
+    root = path.parent if path.is_file() else path
+    yield from each_table(root, _files(path), refused, lambda file: _of_table(file, seen, refused))
+
+
+def _of_table(file: Path, seen: set[str], refused: RefusalLog) -> Iterator[_Found]:
+    for item, row in object_rows(file, refused):
+        try:
+            reference = _reference(row)
+            if reference.id in seen:
+                raise InputError(
+                    "this question_id was already used; the first is kept", kind="repeated_id"
+                )
+        except InputError as error:
+            refused.add(item, reason=str(error), kind=error.kind, file=file.name)
+        else:
+            seen.add(reference.id)
+            yield _Found(reference, file.name, item)
 
 
 def _files(path: Path) -> list[Path]:
@@ -141,7 +170,7 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
         refused: Gets questions that cannot be used, with the reason.
 
     Raises:
-        InputError: No JSON file is there, or one is no array.
+        InputError: No JSON file is there, or none is an array.
     """
     images: dict[str, list[_Found]] = {}
     for one in _usable(root, refused):
@@ -153,30 +182,8 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
             for one in asked:
                 refused.add(one.item, reason=str(error), kind=error.kind, file=one.file)
             continue
-        yield Record(
-            record_id=f"omnimedvqa/{path}",
-            source="omnimedvqa",
-            split="test",
-            group_id=path,
-            images=(image,),
-            qa=tuple(_qa(one.reference) for one in asked),
-            provenance=(OWNER,),
-            licence=licence_of(CARD),
-        )
-
-
-def _qa(reference: Reference) -> QA:
-    return QA(
-        qa_id=reference.id,
-        question=reference.question,
-        answer=reference.answer,
-        options=reference.options,
-        answer_type="CLOSED",
-        question_type=reference.question_type,
-        image_ids=("image",),
-        split="test",
-        provenance_id=OWNER.provenance_id,
-    )
+        qa = [qa_of(one.reference, ["image"]) for one in asked]
+        yield benchmark_record(CARD, path, group=path, images=[image], qa=qa)
 
 
 def questions(root: Path, refused: RefusalLog) -> list[Question]:
@@ -186,3 +193,10 @@ def questions(root: Path, refused: RefusalLog) -> list[Question]:
         InputError: As from `read`.
     """
     return questions_of_records(read(root, refused), root)
+
+
+def write_twin(root: Path, *, cases: int, seed: int) -> None:
+    """Writes a drawn twin in the layout above; see `data_modules.twins.omnimedvqa`."""
+    from data_modules.twins.omnimedvqa import write_twin as write
+
+    write(root, cases=cases, seed=seed)

@@ -16,22 +16,30 @@ Split policy: everything is for testing.
 Known (owners' card, their evaluation code and third parties' loaders): 568 questions, each in the
     local language and in English, 1,136 rows in eight files of 810 MB; a question's id is
     ``<country>_<language>/<index>``. The card describes other column names than the files have.
-    Further columns are not read. Not checked on real files; counts per country are not known.
+    Further columns are not read; a question is a record of its own, so that a country's two
+    languages are two records of one group. Not checked on real files; counts per country are not
+    known.
 """
 
-import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from data_modules.reading import each_table
+from evaluation.benchmark_records import benchmark_record, qa_of
 from evaluation.conventions import CHOICE_CONVENTIONS as CONVENTIONS
-from evaluation.questions import Question, choice_question
+from evaluation.questions import Question, questions_of_records
 from evaluation.references import Reference
 from semihvision.core.card import Card
+from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.images import probe_image
+from semihvision.core.imaging.cells import CELL
+from semihvision.core.long_cells import long_rows
+from semihvision.core.record import Record
 
-__all__ = ["CARD", "CONVENTIONS", "load", "questions"]
+__all__ = ["CARD", "CONVENTIONS", "load", "questions", "read", "write_twin"]
 
 CARD = Card(
     name="worldmedqa_v",
@@ -46,6 +54,14 @@ CARD = Card(
     api_clause="MIT sets no rule for hosted models.",
     redistribution="yes",
     commercial_use="yes",
+    components=(
+        Component(
+            name="tables of questions",
+            patterns=("*_english_processed.tsv", "*_local_processed.tsv"),
+            published=8,
+            origin="owners",
+        ),
+    ),
     notes="A benchmark: for evaluation only. MIT is the licence of the owners' repository.",
 )
 
@@ -53,17 +69,15 @@ COUNTRIES = ("brazil", "israel", "japan", "spain")
 _NAME = re.compile(rf"({'|'.join(COUNTRIES)})_(english|local)_processed\.tsv")
 _LETTERS = "ABCD"
 _COLUMNS = ("index", "image", "question", *_LETTERS, "correct_option")
-_MAX_CELL_CHARS = 1 << 27
-"""An image in base64 is far longer than the 131,072 characters that Python's reader takes."""
 
 Row = dict[str, str]
 
 
 class _Place(NamedTuple):
-    """Where a question stands."""
+    """Where a question stands: in which table, and on which line its row ends."""
 
     file: str
-    item: str
+    line: int
 
 
 def load(path: Path, refused: RefusalLog) -> list[Reference]:
@@ -74,55 +88,36 @@ def load(path: Path, refused: RefusalLog) -> list[Reference]:
         refused: Gets questions that cannot be used.
 
     Raises:
-        InputError: No such file is there, or one lacks a column.
+        InputError: No such file is there, or none is usable.
     """
-    return [reference for _, reference, _ in _usable(path, refused)]
+    return [reference for _, reference in _usable(path, refused)]
 
 
-def _usable(path: Path, refused: RefusalLog) -> Iterator[tuple[_Place, Reference, Row]]:
+def _usable(path: Path, refused: RefusalLog) -> Iterator[tuple[_Place, Reference]]:
     files = [path] if path.is_file() else sorted(path.glob("*_processed.tsv"))
     if not files:
         raise InputError(f"{path}: no <country>_<language>_processed.tsv")
-    for file in files:
-        named = _NAME.fullmatch(file.name)
-        if named is None:
-            raise InputError(f"{file}: expected <country>_<english or local>_processed.tsv")
-        seen: set[str] = set()
-        for item, row in _rows(file, refused):
-            try:
-                reference = _reference(row, named[1], named[2])
-                if reference.id in seen:
-                    raise InputError(
-                        "this index was already used; the first is kept", kind="repeated_id"
-                    )
-            except InputError as error:
-                refused.add(item, reason=str(error), kind=error.kind, file=file.name)
-            else:
-                seen.add(reference.id)
-                yield _Place(file.name, item), reference, row
+    root = path.parent if path.is_file() else path
+    yield from each_table(root, files, refused, lambda file: _of_table(file, refused))
 
 
-def _rows(file: Path, refused: RefusalLog) -> Iterator[tuple[str, Row]]:
-    """Line and cells of every row; the limit of a cell is put back afterwards."""
-    limit = csv.field_size_limit(_MAX_CELL_CHARS)
-    try:
-        with file.open(encoding="utf-8-sig", errors="strict", newline="") as stream:
-            table = csv.reader(stream, delimiter="\t", strict=True)
-            header = next(table, [])
-            missing = [name for name in _COLUMNS if name not in header]
-            if missing:
-                raise InputError(f"{file}: no column {', '.join(missing)}; tab-separated?")
-            for cells in table:
-                item = f"line {table.line_num}"
-                if len(cells) == len(header):
-                    yield item, dict(zip(header, cells, strict=True))
-                elif cells:
-                    reason = f"{len(cells)} cells, expected {len(header)}"
-                    refused.add(item, reason=reason, kind="broken_row", file=file.name)
-    except (csv.Error, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: unreadable table ({type(error).__name__})") from None
-    finally:
-        csv.field_size_limit(limit)
+def _of_table(file: Path, refused: RefusalLog) -> Iterator[tuple[_Place, Reference]]:
+    named = _NAME.fullmatch(file.name)
+    if named is None:
+        raise InputError(f"{file}: expected <country>_<english or local>_processed.tsv")
+    seen: set[str] = set()
+    for line, row in long_rows(file, _COLUMNS, refused):
+        try:
+            reference = _reference(row, named[1], named[2])
+            if reference.id in seen:
+                raise InputError(
+                    "this index was already used; the first is kept", kind="repeated_id"
+                )
+        except InputError as error:
+            refused.add(f"line {line}", reason=str(error), kind=error.kind, file=file.name)
+        else:
+            seen.add(reference.id)
+            yield _Place(file.name, line), reference
 
 
 def _reference(row: Row, country: str, language: str) -> Reference:
@@ -147,32 +142,39 @@ def _reference(row: Row, country: str, language: str) -> Reference:
     )
 
 
-def questions(root: Path, refused: RefusalLog) -> list[Question]:
-    """All questions with their images, which stay in memory (300 to 600 MB for all files).
+def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
+    """Yields one record per row: a question in one language, with its image.
+
+    Args:
+        root: Folder in the owners' layout.
+        refused: Gets questions that cannot be used, with the reason.
 
     Raises:
-        InputError: No table is there, or one lacks a column.
+        InputError: No table is there, or none is usable.
     """
-    from evaluation.embedded import decode_base64, embedded_picture
-
-    kept: dict[bytes, bytes] = {}
-    found = []
-    for place, reference, row in _usable(root, refused):
+    for place, reference in _usable(root, refused):
         try:
-            data = decode_base64(row["image"])
-            # Both languages of a question have the same image.
-            data = kept.setdefault(data, data)
-            picture = embedded_picture(data, lambda data=data: data)  # type: ignore[misc]
-        except InputError as error:
-            refused.add(place.item, reason=str(error), kind=error.kind, file=place.file)
-            continue
-        found.append(
-            choice_question(
-                reference.id,
-                source="worldmedqa_v",
-                text=reference.question,
-                options=reference.options,
-                pictures=[picture],
+            image = probe_image(
+                root, place.file, image_id="image", format=CELL, axis="image", index=place.line
             )
-        )
-    return found
+        except InputError as error:
+            refused.add(f"line {place.line}", reason=str(error), kind=error.kind, file=place.file)
+            continue
+        qa = qa_of(reference, ["image"])
+        yield benchmark_record(CARD, reference.id, group=reference.group, images=[image], qa=[qa])
+
+
+def questions(root: Path, refused: RefusalLog) -> list[Question]:
+    """All questions with their images, which stay in their tables.
+
+    Raises:
+        InputError: As from `read`.
+    """
+    return questions_of_records(read(root, refused), root)
+
+
+def write_twin(root: Path, *, cases: int, seed: int) -> None:
+    """Writes a drawn twin in the layout above; see `data_modules.twins.worldmedqa_v`."""
+    from data_modules.twins.worldmedqa_v import write_twin as write
+
+    write(root, cases=cases, seed=seed)

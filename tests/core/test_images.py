@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from semihvision.core import images
 from semihvision.core.errors import InputError
 from semihvision.core.images import probe_image, read_image
+from semihvision.core.imaging import pictures
 from semihvision.core.record import ImageRef
 
 
@@ -325,7 +325,7 @@ def test_a_huge_claim_is_refused_before_decoding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = saved(tmp_path, Image.new("L", (100, 100)))
-    monkeypatch.setattr(images, "MAX_PIXELS", 9999)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 9999)
 
     for read in (
         lambda: probe_image(tmp_path, "x.png", image_id="i"),

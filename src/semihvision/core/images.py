@@ -1,18 +1,7 @@
 """Reading images: one function from an `ImageRef` to pixels, one reader per format.
 
-Formats are added by adding a reader to `READERS`, which returns 8-bit pixels as they are shown. PNG
-and JPEG are read here; DICOM and NIfTI in `semihvision.core.imaging`.
-
-What an unusual file becomes (the content decides its format, never its name):
-
-- palette, grey, CMYK: RGB as PIL converts it. JPEG stores CMYK inverted, as Adobe does, which PIL
-  knows; a colour profile is not applied.
-- transparency is dropped and the colours below it are shown, as the official code's `convert` does.
-- EXIF orientation is not applied: the official code does not, and the boxes and sizes of owners'
-  tables mean the stored pixels.
-- 16-bit grey: shown through the window of its record; refused without one. 16-bit colour: refused.
-- several frames (animated PNG): the frame that the record names (axis ``frame``); refused if none.
-- more than `MAX_PIXELS`, empty, truncated, of another format or no image at all: refused.
+Formats are added by adding a reader to `READERS`, which returns 8-bit pixels as they are shown. The
+readers stand in `semihvision.core.imaging`.
 """
 
 import hashlib
@@ -23,56 +12,24 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from semihvision.core.errors import InputError
-from semihvision.core.imaging import MAX_PIXELS, dicom, nifti
+from semihvision.core.hashing import hash_file
+from semihvision.core.imaging import cells, dicom, nifti, pictures
 from semihvision.core.imaging.nifti_header import is_nifti
-from semihvision.core.imaging.windowing import apply_window
 from semihvision.core.paths import inside
 from semihvision.core.record import ImageRef
 
 if TYPE_CHECKING:  # cards and `semihvision sources` need no numpy
     from numpy.typing import NDArray
 
-_SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I")
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-
-
-def _read_with_pillow(path: Path, image: ImageRef) -> "NDArray[Any]":
-    """(H, W) or (H, W, 3) uint8; with a window, rescaled and mapped through it."""
-    import numpy as np
-
-    stored = _stored_values(path, image)
-    if image.window_center is not None and image.window_width is not None:
-        physical = stored * image.rescale_slope + image.rescale_intercept
-        return apply_window(physical, center=image.window_center, width=image.window_width)
-    if stored.dtype != np.uint8:
-        raise InputError(f"{image.path}: 16-bit image without a display window in its record")
-    return stored
-
-
-def _stored_values(path: Path, image: ImageRef) -> "NDArray[Any]":
-    """(H, W) uint8 or int32 for grey, (H, W, 3) uint8 for colour."""
-    import numpy as np
-
-    with _opened(path, image.path) as opened:
-        _choose_frame(opened, image.path, image.index if image.axis == "frame" else None)
-        if opened.mode in _SIXTEEN_BIT_MODES:
-            return np.asarray(opened, dtype=np.int32)
-        if opened.mode == "L":
-            return np.asarray(opened)
-        if opened.mode == "P" and "transparency" in opened.info:
-            # The same colours; straight to RGB, PIL warns that it drops the transparency.
-            return np.asarray(opened.convert("RGBA").convert("RGB"))
-        return np.asarray(opened.convert("RGB"))
-
-
 READERS: dict[str, Callable[[Path, ImageRef], "NDArray[Any]"]] = {
-    "png": _read_with_pillow,
-    "jpeg": _read_with_pillow,
+    "png": pictures.read,
+    "jpeg": pictures.read,
     "dicom": dicom.read,
     "nifti": nifti.read,
+    cells.CELL: cells.read,
 }
 _HEAD_BYTES = 4096
 """Enough of a file to tell its format: DICOM's preamble, or NIfTI's header, packed or not."""
@@ -154,6 +111,8 @@ def examine(path: Path, relative: str, known: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: As `probe_image`.
     """
+    if known.get("format") == cells.CELL:
+        return cells.probe(path, relative, known)
     head = _head(path, relative)
     stat = path.stat()
     digest = _digest(path, stat.st_mtime_ns, stat.st_size)
@@ -163,7 +122,7 @@ def examine(path: Path, relative: str, known: dict[str, Any]) -> dict[str, Any]:
         found = {"format": "nifti"} | nifti.probe(path, relative, known)
     else:
         _refuse_gzip(head, relative)
-        found = _probe_with_pillow(path, relative, known)
+        found = pictures.probe(path, relative, known)
     return {"sha256": digest, **found}
 
 
@@ -178,13 +137,15 @@ def glance(path: Path, relative: str, known: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: The header alone shows that the file cannot be used.
     """
+    if known.get("format") == cells.CELL:
+        return cells.probe(path, relative, known, decode=False)
     head = _head(path, relative)
     if dicom.is_dicom(head):
         return {"format": "dicom"} | dicom.glance(path, relative, known)
     if is_nifti(head):
         return {"format": "nifti"} | nifti.glance(path, relative, known)
     _refuse_gzip(head, relative)
-    return _probe_with_pillow(path, relative, known, decode=False)
+    return pictures.probe(path, relative, known, decode=False)
 
 
 def _head(path: Path, relative: str) -> bytes:
@@ -211,75 +172,13 @@ def _refuse_gzip(head: bytes, relative: str) -> None:
         )
 
 
-def _probe_with_pillow(
-    path: Path, relative: str, known: dict[str, Any], *, decode: bool = True
-) -> dict[str, Any]:
-    with _opened(path, relative) as opened:
-        frame = known.get("index") if known.get("axis") == "frame" else None
-        _choose_frame(opened, relative, frame)
-        width, height = opened.size
-        if decode:
-            opened.load()
-        return {"format": (opened.format or "").lower(), "width": width, "height": height}
+def hash_image(path: Path, image: ImageRef) -> str:
+    """SHA-256 of an image's file, also where that stands in a cell of a table.
 
-
-@contextmanager
-def _opened(path: Path, name: str) -> Iterator[Image.Image]:
-    """An image of a format with a reader and of an allowed size; decoding errors are refusals."""
-    try:
-        with Image.open(path) as opened:
-            _refuse_by_header(opened, name)
-            yield opened
-    except InputError:
-        raise
-    except _BOMBS as error:
-        raise InputError(
-            f"{name}: far more than the {MAX_PIXELS} pixels that are read "
-            f"({type(error).__name__}); reduce or crop it",
-            kind="image_too_large",
-        ) from error
-    except UnidentifiedImageError as error:
-        raise InputError(
-            f"{name}: unreadable image ({type(error).__name__}); expected PNG, JPEG, DICOM "
-            "(with its preamble) or NIfTI",
-            kind="unreadable_image",
-        ) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"{name}: unreadable image ({type(error).__name__})", kind="unreadable_image"
-        ) from error
-
-
-def _refuse_by_header(opened: Image.Image, name: str) -> None:
-    """Refuses what the header tells, before anything is decoded."""
-    if (opened.format or "").lower() not in READERS:
-        found = (opened.format or "").lower()
-        raise InputError(
-            f"{name}: format {found!r}; readable: {', '.join(READERS)}", kind="image_format"
-        )
-    width, height = opened.size
-    if width * height > MAX_PIXELS:
-        raise InputError(
-            f"{name}: {width} x {height} pixels; at most {MAX_PIXELS} are read: reduce or crop it",
-            kind="image_too_large",
-        )
-    # PIL would open 16-bit colour as 8-bit and drop the lower halves without a word.
-    raw_modes = [str(tile[3]) for tile in getattr(opened, "tile", [])]
-    if opened.mode not in _SIXTEEN_BIT_MODES and any(";16" in mode for mode in raw_modes):
-        raise InputError(
-            f"{name}: 16 bits a colour channel; expected 8: convert it", kind="image_depth"
-        )
-
-
-def _choose_frame(opened: Image.Image, name: str, frame: int | None) -> None:
-    frames = getattr(opened, "n_frames", 1)
-    if frames == 1 and frame is None:
-        return
-    if frame is None or frame >= frames:
-        chosen = "no frame is chosen" if frame is None else f"frame {frame} is chosen"
-        raise InputError(
-            f"{name}: {frames} frames, and {chosen}; expected axis 'frame' and an index from 0 to "
-            f"{frames - 1} in its record, or a file of one frame",
-            kind="image_frames",
-        )
-    opened.seek(frame)
+    Raises:
+        InputError: It cannot be read.
+    """
+    if image.format != cells.CELL:
+        return hash_file(path)
+    data = cells.cell_bytes(path, {"axis": image.axis, "index": image.index})
+    return hashlib.sha256(data).hexdigest()

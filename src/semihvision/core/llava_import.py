@@ -13,8 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from semihvision.core.errors import InputError, RefusalLog
-from semihvision.core.hashing import hash_file
-from semihvision.core.images import probe_image
+from semihvision.core.images import hash_image, probe_image
 from semihvision.core.llava import PLACEHOLDER, Row, row_of
 from semihvision.core.paths import inside
 from semihvision.core.record import (
@@ -134,7 +133,7 @@ def _own_record(row: Row, root: Path) -> Record:
         path = inside(root, image.path)
         if not path.is_file():
             raise InputError(f"{image.path}: no such image below {root}", kind="missing_image")
-        if image.sha256 and hash_file(path) != image.sha256:
+        if image.sha256 and hash_image(path, image) != image.sha256:
             raise InputError(f"{image.path}: SHA-256 differs from the record", kind="changed_image")
     return record
 

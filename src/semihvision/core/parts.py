@@ -45,12 +45,15 @@ class ImageRef(Part):
         image_id: Unique in the record.
         path: POSIX path relative to the source's root folder.
         format: Reader name in `semihvision.core.images`, e.g. ``png``, ``jpeg``, ``nifti``.
-        sha256: Hex digest of the file's bytes; empty if not hashed.
+        sha256: Hex digest of the file's bytes (of a ``cell``: of the image file in it); empty if
+            not hashed.
         width: Columns in pixels.
         height: Rows in pixels.
         depth: Number of slices or frames when the whole volume is meant, else 1.
-        axis: Axis the slices are counted along (``axial``, ``frame``, ...); empty for 2-D files.
-        index: Slice or frame number on `axis`, from 0; None for a 2-D file or a whole volume.
+        axis: Axis the slices are counted along (``axial``, ``frame``, ...); the column of an image
+            in a table's ``cell``; empty for 2-D files.
+        index: Slice or frame number on `axis`, from 0; the row of a ``cell`` (see
+            `semihvision.core.imaging.cells`); None for a 2-D file or a whole volume.
         rescale_slope: Stored value times this ...
         rescale_intercept: ... plus this is the physical value (HU for CT) that windows refer to.
         window_center: Centre of the display window in physical units; None if none is given.
