@@ -139,9 +139,10 @@ def _derivatives(
     position, weight, eps = window_map
     left = torch.empty_like(x if of_query else s)
     tokens_grad = torch.empty_like(tokens)
-    # Sums over chunks: in float32, whatever the tokens are in.
-    position_grad = torch.zeros_like(position, dtype=torch.float32)
-    weight_grad = torch.zeros_like(weight, dtype=torch.float32)
+    # Sums over chunks: at least in float32, whatever the tokens are in.
+    sum_dtype = torch.promote_types(tokens.dtype, torch.float32)
+    position_grad = torch.zeros_like(position, dtype=sum_dtype)
+    weight_grad = torch.zeros_like(weight, dtype=sum_dtype)
     for chunk in _chunks(x):
         normal = _Normal(tokens[chunk] + position, eps)
         x_weight, s_normal = _per_head(x[chunk], weight), s[chunk] @ normal.tokens
@@ -149,9 +150,10 @@ def _derivatives(
             left[chunk] = _per_head(s_normal, weight.transpose(1, 2))
         else:
             left[chunk] = x_weight @ normal.tokens.transpose(1, 2)
-        weight_grad += x[chunk].permute(1, 2, 0) @ s_normal.transpose(0, 1)
+        pair = x[chunk].permute(1, 2, 0), s_normal.transpose(0, 1)
+        weight_grad.baddbmm_(*(part.to(sum_dtype) for part in pair))
         placed_grad = normal.backward(s[chunk].transpose(1, 2) @ x_weight)
-        position_grad += placed_grad.sum(0, dtype=torch.float32)
+        position_grad += placed_grad.sum(0, dtype=sum_dtype)
         tokens_grad[chunk] = placed_grad
     return left, tokens_grad, position_grad.to(position.dtype), weight_grad.to(weight.dtype), None
 

@@ -71,8 +71,7 @@ def test_outputs_and_all_gradients_are_those_of_the_published_form(
     for name, one, other in zip(
         names, gradients, torch.autograd.grad(expected, leaves, cotangent), strict=True
     ):
-        # The sums over chunks are in float32.
-        torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-5, msg=name)
+        torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10, msg=name)
 
 
 def test_window_products_pass_gradcheck(monkeypatch: pytest.MonkeyPatch) -> None:
