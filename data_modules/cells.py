@@ -18,7 +18,7 @@ MAX_CHARS = 100_000
 """Longer than any owner's cell; Python's parser bounds the nesting itself."""
 
 _NOTHING = ("", "nan", "none")
-_FILE_PATH = re.compile(r"[\w ./+,()~@-]{1,200}\.[A-Za-z0-9]{1,8}")
+_FILE_PATH = re.compile(r"[\w ./+,()~@&-]{1,200}\.[A-Za-z0-9]{1,8}")
 
 
 def literal(cell: str) -> Any:

@@ -76,18 +76,28 @@ def truncate(path: Path) -> None:
     path.write_bytes(data[: len(data) // 2])
 
 
-def write_bomb(path: Path) -> None:
-    """Writes a PNG of a few kilobytes that is 96 million pixels: more than is read."""
+def bomb() -> bytes:
+    """A PNG of a few kilobytes that is 96 million pixels: more than is read."""
     width, height = 12_000, 8_000
     row = b"\0" * (1 + width // 8)
     packed = zlib.compressobj()
     data = b"".join([*(packed.compress(row) for _ in range(height)), packed.flush()])
-    _write_png(path, width, height, data, bits=1)
+    return _png(width, height, data, bits=1)
+
+
+def claimed() -> bytes:
+    """A PNG of some bytes whose header claims 65,535 x 65,535 pixels: 4 GB of grey."""
+    return _png(65_535, 65_535, zlib.compress(b"\0" * 64), bits=8)
+
+
+def write_bomb(path: Path) -> None:
+    """Writes a `bomb`."""
+    path.write_bytes(bomb())
 
 
 def write_claimed(path: Path) -> None:
-    """Writes a PNG of some bytes whose header claims 65,535 x 65,535 pixels: 4 GB of grey."""
-    _write_png(path, 65_535, 65_535, zlib.compress(b"\0" * 64), bits=8)
+    """Writes a `claimed` picture."""
+    path.write_bytes(claimed())
 
 
 def link_out(path: Path) -> None:
@@ -96,7 +106,7 @@ def link_out(path: Path) -> None:
     path.symlink_to(Path("/") / "outside-of-the-root" / path.name)
 
 
-def _write_png(path: Path, width: int, height: int, data: bytes, *, bits: int) -> None:
+def _png(width: int, height: int, data: bytes, *, bits: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
     body = (
@@ -104,4 +114,4 @@ def _write_png(path: Path, width: int, height: int, data: bytes, *, bits: int) -
         + struct.pack(">I", zlib.crc32(kind + content))
         for kind, content in chunks
     )  # fmt: skip
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(body))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)

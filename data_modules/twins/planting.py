@@ -7,7 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_modules.twins.faults import Planted, link_out, truncate, write_bomb, write_claimed
+from data_modules.twins.faults import (
+    Planted,
+    bomb,
+    claimed,
+    link_out,
+    truncate,
+    write_bomb,
+    write_claimed,
+)
 from semihvision.core.files import open_atomically, write_text_atomically
 
 IMAGE_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -18,6 +26,14 @@ IMAGE_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing image": (Path.unlink, "missing_image"),
 }
 """Fault of an image file -> what makes it of a sound one, and the kind."""
+
+CELL_FAULTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "truncated image": (lambda data: data[: len(data) // 2], "unreadable_image"),
+    "decompression bomb": (lambda data: bomb(), "image_too_large"),
+    "4 GB claimed": (lambda data: claimed(), "image_too_large"),
+    "no image": (lambda data: b"no image", "unreadable_image"),
+}
+"""Fault of an image inside a table -> what makes it of a sound one, and the kind."""
 
 LATIN_1 = "\u00e9"
 """A letter that `spoil_letters` puts into Latin-1, which is not UTF-8."""

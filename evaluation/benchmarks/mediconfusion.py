@@ -93,19 +93,39 @@ def _file(path: Path) -> Path:
 
 def _pairs(path: Path, refused: RefusalLog) -> Iterator[tuple[_Asked, _Asked]]:
     file = _file(path)
-    document = read_json(file)
-    if not isinstance(document, dict):
-        raise InputError(f"{file}: found a JSON {type(document).__name__}, expected pairs by id")
-    for name, row in document.items():
+    seen: set[str] = set()
+    for name, row in _named_rows(file):
         try:
-            yield _asked(name, row, 1), _asked(name, row, 2)
+            if name in seen:
+                raise InputError(
+                    "this pair is there already; the first is kept", kind="repeated_id"
+                )
+            pair = _asked(name, row, 1), _asked(name, row, 2)
         except InputError as error:
             refused.add(name, reason=str(error), kind=error.kind, file=file.name)
+        else:
+            seen.add(name)
+            yield pair
+
+
+def _named_rows(file: Path) -> list[tuple[str, Any]]:
+    """Names and rows of all pairs; of a dictionary only the last of a name would be left."""
+    last: list[tuple[str, Any]] = []
+
+    def on_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        last[:] = pairs  # the outermost object is closed last
+        return dict(pairs)
+
+    document = read_json(file, on_pairs=on_pairs)
+    if not isinstance(document, dict):
+        raise InputError(f"{file}: found a JSON {type(document).__name__}, expected pairs by id")
+    return last
 
 
 def _asked(pair: str, row: Any, number: int) -> _Asked:
     if not isinstance(row, dict):
-        raise InputError(f"found a JSON {type(row).__name__}, expected an object")
+        found = type(row).__name__
+        raise InputError(f"found a JSON {found}, expected an object", kind="broken_json")
     for name in _TEXTS:
         if not isinstance(row.get(name), str) or not row[name].strip():
             raise InputError(f"{name}: expected text", kind="invalid_row")

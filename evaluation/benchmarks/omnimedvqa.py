@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data_modules.cells import image_of_cell
 from data_modules.reading import each_table
 from evaluation.benchmark_records import benchmark_record, qa_of
 from evaluation.conventions import CHOICE_CONVENTIONS as CONVENTIONS
@@ -35,7 +36,6 @@ from evaluation.references import Reference, subset
 from semihvision.core.card import Card
 from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
-from semihvision.core.images import probe_image
 from semihvision.core.json_stream import object_rows
 from semihvision.core.record import Record
 
@@ -177,7 +177,7 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
         images.setdefault(one.reference.image, []).append(one)
     for path, asked in images.items():
         try:
-            image = probe_image(root, path, image_id="image")
+            image = image_of_cell(root, path, image_id="image")
         except InputError as error:
             for one in asked:
                 refused.add(one.item, reason=str(error), kind=error.kind, file=one.file)

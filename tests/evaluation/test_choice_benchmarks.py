@@ -358,16 +358,3 @@ def test_predictions_of_evaluate_are_scored_the_same_by_score(
     assert json.loads(capsys.readouterr().out)["conventions"] == json.loads(
         json.dumps(done.scored.details["conventions"])
     )
-
-
-@pytest.mark.parametrize(
-    ("name", "records", "questions"), [("omnimedvqa", 2, 2), ("mediconfusion", 2, 4)]
-)
-def test_prepare_takes_benchmarks_of_image_files(
-    name: str, records: int, questions: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    root, out = WRITERS[name](tmp_path / "root"), str(tmp_path / "x.parquet")
-    assert main(["prepare", name, "--root", str(root), "--out", out, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["records"], found["images"]) == (records, 2 * records if questions > 2 else 2)
-    assert found["questions"]["by_split"] == {"test": {"CLOSED": questions}}

@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import data_modules
 from data_modules.reading import reader_of
 from semihvision.cli.output import print_json, print_table, progress, stderr
 from semihvision.cli.parsing import parser
-from semihvision.core.card import card
+from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError
 from semihvision.core.preparation import Preparation, Prepared, prepare_records
 
@@ -92,7 +92,7 @@ def prepare(
         options=options or {},
         root=root,
         out=out,
-        code=(Path(data_modules.__file__).parent,),
+        code=_code(name),
     )
     with progress() as display:
         shown: dict[str, Any] = {}
@@ -103,6 +103,12 @@ def prepare(
             display.advance(shown[what], number)
 
         return prepare_records(task, workers=workers, verify=verify, told=told)
+
+
+def _code(name: str) -> tuple[Path, ...]:
+    """Folders of the code that reads a source; that of a benchmark stands in `evaluation`."""
+    packages = dict.fromkeys(("data_modules", CARD_MODULES[name].partition(".")[0]))
+    return tuple(Path(str(import_module(package).__file__)).parent for package in packages)
 
 
 def _cores() -> int:

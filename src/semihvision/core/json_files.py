@@ -1,10 +1,13 @@
 """Reading JSON that somebody else wrote."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from semihvision.core.errors import InputError
+
+OnPairs = Callable[[list[tuple[str, Any]]], Any]
 
 
 def read_text(path: Path) -> str:
@@ -21,15 +24,20 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, *, on_pairs: OnPairs | None = None) -> Any:
     """Parses one JSON document.
+
+    Args:
+        text: The document.
+        on_pairs: Makes an object of its keys and values, of which a key may be there twice; by
+            default a dictionary, in which the last one counts.
 
     Raises:
         ValueError: What is wrong and where, without quoting the text. Half a surrogate pair, which
             JSON can spell, is wrong too: no file or database would take the text that holds it.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=on_pairs)
         if "\\ud" in text.lower():
             json.dumps(value, ensure_ascii=False).encode()
         return value
@@ -41,14 +49,18 @@ def parse_json(text: str) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, on_pairs: OnPairs | None = None) -> Any:
     """Parses a file that holds one JSON document.
+
+    Args:
+        path: The file.
+        on_pairs: As for `parse_json`.
 
     Raises:
         InputError: The file is missing, unreadable or not JSON.
     """
     try:
-        return parse_json(read_text(path))
+        return parse_json(read_text(path), on_pairs=on_pairs)
     except InputError:
         raise
     except ValueError as error:
