@@ -99,21 +99,69 @@ def test_fit_leaves_a_model_its_history_and_a_traceable_run(
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "said"),
     [
-        "--model.init_args.learning_rat=1",
-        "--data.init_args.rooot=x",
-        "--model.class_path=models.Anealing",
-        "--trainer.max_stepz=1",
+        (
+            "--model.init_args.learning_rat=1",
+            "--model.init_args.learning_rat: no such setting of models.InstructionTuning; "
+            "did you mean learning_rate?",
+        ),
+        ("--data.init_args.rooot=x", "did you mean root?"),
+        ("--model.class_path=models.Anealing", "did you mean models.Annealing?"),
+        ("--trainer.max_stepz=1", "--trainer.max_stepz: no such option; did you mean --trainer"),
     ],
 )
 def test_an_unknown_key_or_class_is_wrong_usage(
-    config: Path, wrong: str, capsys: pytest.CaptureFixture[str]
+    config: Path, wrong: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["fit", "-c", str(config), wrong])
     assert stop.value.code == 2
-    assert wrong.split("=")[0].rpartition(".")[2] in capsys.readouterr().err + wrong
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        (
+            "max_length: 256",
+            "max_lenght: 256",
+            "line 5: model.init_args.max_lenght: no such setting of models.InstructionTuning; did "
+            "you mean max_length?",
+        ),
+        (
+            "max_steps: 1",
+            "max_steps: one",
+            "line 12: trainer.max_steps: expected a whole number, found one",
+        ),
+        (
+            "batch_size: 2",
+            "batch_size: [2]",
+            "line 8: data.init_args.batch_size: expected a whole number, found [2]",
+        ),
+        (
+            "{folder:",
+            "{foldr:",
+            "line 18: trainer.callbacks[0].init_args.foldr: no such setting of "
+            "semihvision.training.ModelFolder; did you mean folder?",
+        ),
+        ("trainer:", "trainr:", "line 9: trainr: no such setting; did you mean trainer?"),
+        (
+            "semihvision.training.PredictionWriter",
+            "semihvision.training.PredictionWritr",
+            "line 19: trainer.callbacks[1].class_path: no class",
+        ),
+    ],
+)
+def test_a_wrong_line_of_a_configuration_is_named(
+    config: Path, right: str, wrong: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(config.read_text().replace(right, wrong, 1))
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "-c", str(config)])
+    assert stop.value.code == 2
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith(f"semihvision fit: {config}, {said}")
 
 
 def test_a_missing_interpolation_key_is_wrong_usage(config: Path, tmp_path: Path) -> None:

@@ -1,13 +1,51 @@
-"""One way to parse every command that is not Lightning's: jsonargparse, as LightningCLI does."""
+"""One way to parse every command: jsonargparse, as LightningCLI does, but errors say where."""
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
-from semihvision.core.errors import InputError
+from semihvision.core.errors import EXIT_UNUSABLE, InputError
+
+
+class PlainErrors(ArgumentParser):
+    """A parser whose errors name file, line and key, without pages of usage before them."""
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        """Like the base class's.
+
+        Raises:
+            InputError: An interpolation in the YAML cannot be resolved.
+        """
+        try:
+            return super().parse_args(*args, **kwargs)
+        except Exception as error:
+            # OmegaConf's errors, known by this without importing it.
+            key = getattr(error, "full_key", None)
+            if key is None:
+                raise
+            from semihvision.cli.yaml_places import config_files, find_key
+
+            place = find_key(config_files(self.args), key) or key
+            what = str(error).partition("\n")[0]
+            raise InputError(f"{place}: cannot be resolved: {what}") from None
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Says what is wrong and where, and ends with 2."""
+        if not self.exit_on_error:
+            super().error(message, ex)  # a parser within the parser: of the settings of a class
+        from semihvision.cli.settings_errors import explained
+
+        given: ArgumentParser = getattr(ex, "subcommand_parser", None) or self
+        name = given.prog.replace(" [options]", "")
+        try:
+            said = explained(message, given, self.args)
+        except InputError as error:
+            said = str(error)
+        sys.stderr.write(f"{name}: {said}\nall settings: {name} --help\n")
+        self.exit(EXIT_UNUSABLE)
 
 
 def parser(command: str, description: str) -> ArgumentParser:
@@ -17,12 +55,12 @@ def parser(command: str, description: str) -> ArgumentParser:
         command: Words after ``semihvision``, e.g. ``index build``.
         description: One or two sentences for ``--help``.
     """
-    return ArgumentParser(prog=f"semihvision {command}", description=description)
+    return PlainErrors(prog=f"semihvision {command}", description=description)
 
 
 def config_parser(command: str, description: str) -> ArgumentParser:
     """Like `parser`, for a command that reads YAML with ``-c FILE`` (OmegaConf interpolation)."""
-    made = ArgumentParser(
+    made = PlainErrors(
         prog=f"semihvision {command}", description=description, parser_mode="omegaconf+"
     )
     made.add_argument("-c", "--config", action="config", help="YAML file with these settings")

@@ -11,18 +11,22 @@ import lightning as L
 import torch
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
-from omegaconf.errors import OmegaConfBaseException
 from transformers.utils.logging import disable_progress_bar
 
 import data_modules  # noqa: F401 -- its classes are known by name once it is imported
 from models.stages import Stage
 from semihvision.cli.output import stderr
+from semihvision.cli.parsing import PlainErrors
 from semihvision.cli.train_progress import say_summary, with_progress
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError, RefusalLog
 from semihvision.tracking import TRAIN, lightning_logger
 from semihvision.training.callbacks import RunProvenance
 from semihvision.training.checkpointing import ResumableCheckpoint
 from semihvision.training.strategy import launched_by, trainer_arguments
+
+
+class _TrainingParser(PlainErrors, LightningArgumentParser):
+    """Lightning's parser with our errors."""
 
 
 class SemiHVisionCLI(LightningCLI):
@@ -138,6 +142,7 @@ def _cli(kind: type[SemiHVisionCLI], argv: list[str], *, run: bool = True) -> Se
             parser_kwargs={"parser_mode": "omegaconf+", "prog": "semihvision"},
             save_config_callback=RunProvenance,
             save_config_kwargs={"save_to_log_dir": False},
+            parser_class=_TrainingParser,
             trainer_defaults={
                 "enable_model_summary": False,
                 # Data modules divide their samples among processes themselves.
@@ -147,8 +152,6 @@ def _cli(kind: type[SemiHVisionCLI], argv: list[str], *, run: bool = True) -> Se
             args=argv,
             run=run,
         )
-    except OmegaConfBaseException as error:
-        raise InputError(f"the configuration cannot be resolved: {error}") from error
     except ValueError as error:
         # What a stage or data module refuses comes out of jsonargparse as an error about types.
         if isinstance(error.__cause__, InputError):

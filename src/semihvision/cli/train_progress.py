@@ -50,6 +50,7 @@ class TrainingLines(ProgressBar):
         super().__init__()
         self._lines = PlainProgress()
         self._is_enabled = True
+        self._epoch = 1
         self._tasks: dict[str, TaskID] = {}
 
     def disable(self) -> None:
@@ -63,10 +64,11 @@ class TrainingLines(ProgressBar):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begins the count of optimiser steps; a run that goes on begins where it was."""
         steps = trainer.estimated_stepping_batches
-        self._begin("training", steps, describe=lambda: _training(trainer))
+        self._begin("training", steps, describe=lambda: self._training(trainer))
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: object) -> None:
         """Counts steps."""
+        self._epoch = trainer.current_epoch + 1  # at the run's end it is one more
         self._count("training", trainer.global_step)
 
     def on_train_end(self, *_: object) -> None:
@@ -113,6 +115,12 @@ class TrainingLines(ProgressBar):
         """Writes the last line."""
         self._end()
 
+    def _training(self, trainer: L.Trainer) -> str:
+        """Asked only when a line is written: a loss on a GPU has to be waited for."""
+        epochs = trainer.max_epochs
+        of = f" of {epochs}" if epochs is not None and epochs > 0 else ""
+        return ", ".join([f"training, epoch {self._epoch}{of}", *_losses(trainer), "steps"])
+
     def _batches(self, kind: str) -> float:
         sanity = kind == "val" and self.trainer.sanity_checking
         name = "num_sanity_val_batches" if sanity else f"num_{kind}_batches"
@@ -135,14 +143,6 @@ class TrainingLines(ProgressBar):
     def _end(self) -> None:
         self._lines.finish()
         self._tasks.clear()
-
-
-def _training(trainer: L.Trainer) -> str:
-    """Read only when a line is written: a loss on a GPU has to be waited for."""
-    epoch = f"{trainer.current_epoch + 1}"
-    if trainer.max_epochs is not None and trainer.max_epochs > 0:
-        epoch = f"{min(trainer.current_epoch + 1, trainer.max_epochs)} of {trainer.max_epochs}"
-    return ", ".join([f"training, epoch {epoch}", *_losses(trainer), "steps"])
 
 
 def _losses(trainer: L.Trainer) -> list[str]:
