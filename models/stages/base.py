@@ -3,54 +3,40 @@
 A stage is a table of trained parts (`Stage.parts`) and its default rates; everything else is here.
 """
 
-import copy
-import shutil
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import lightning as L
 import torch
+from lightning.pytorch.plugins.precision import Precision
+from lightning.pytorch.utilities import GradClipAlgorithmType
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from models.acceleration import ActivationCheckpointing
 from models.attention_masks import Attention
-from models.configuration import PMCCambrianConfig
 from models.fitting import TooLong
 from models.fusion import ImageLayout
 from models.lora import LoRASettings
 from models.losses import LossKind
 from models.modeling import PMCCambrian
-from models.outputs import PMCCambrianOutput
-from models.parts import PARTS
 from models.preprocessing import Preprocessing
 from models.presets import preset as preset_config
 from models.processing import PMCCambrianProcessor
 from models.processor_settings import taken_over
+from models.stages.batches import RowLosses, answers, row_losses, run
 from models.stages.building import ModelPlan, build, build_sharded
-from models.stages.filler import with_filler_image
-from models.stages.folder import swap_in, write_weights
-from models.stages.handoff import check_handoff, check_order, read_lineage, write_lineage
-from models.stages.optimiser import adamw_with_cosine, parameter_groups
+from models.stages.handoff import check_taken_over, read_lineage
+from models.stages.model_folder import save_folder
+from models.stages.optimiser import adamw_with_cosine, parameter_groups, rates_by_part
 from models.stages.window import StepWindow, scale_gradients
 from models.template import TemplateStyle
 from models.tokenizer import load_tokenizer, tokenizer_hash
 from models.tower_weights import TowerWeights, check_tower_sources
-from semihvision.core.batch import IGNORE_INDEX, Batch
-from semihvision.core.errors import InputError
+from semihvision.core.batch import Batch
 from semihvision.core.hashing import hash_path
-
-SAMPLER_PARTS = frozenset({"connector", "query", "samplers"})
-"""Parts that Cambrian's `mm_vision_sampler_lr` applies to: names with vision_sampler or
-vision_query (cambrian.md section 14)."""
-
-
-STAGE_ORDER = ("ConnectorAlignment", "InstructionTuning", "Annealing")
-"""Classes of the stages, first to last."""
-
-RowLosses = dict[str, tuple[float, int]]
-"""By example: its loss summed over its trained tokens, and how many these are."""
 
 
 class Stage(L.LightningModule):
@@ -129,21 +115,14 @@ class Stage(L.LightningModule):
     ) -> None:
         super().__init__()
         self.train_parts = tuple(train_parts) if train_parts is not None else self.parts
-        unknown = sorted(set(self.train_parts) - set(PARTS))
-        if unknown or not self.train_parts:
-            raise InputError(f"train_parts {unknown or '[]'}: expected some of {', '.join(PARTS)}")
-        if lora is not None and "language_model" not in self.train_parts:
-            raise InputError(
-                f"lora: this stage does not train the language model, only "
-                f"{', '.join(self.train_parts)}; leave lora out, or use stage 2 or 3"
-            )
         self.preset = preset
         self.init_from = Path(init_from) if init_from else None
-        self.part_rates = {part: learning_rate for part in self.train_parts}
-        for part in SAMPLER_PARTS & self.part_rates.keys():
-            self.part_rates[part] = sampler_learning_rate or learning_rate
-        if "towers" in self.part_rates:
-            self.part_rates["towers"] = tower_learning_rate or learning_rate
+        self.part_rates = rates_by_part(
+            self.train_parts,
+            learning_rate,
+            samplers=sampler_learning_rate,
+            towers=tower_learning_rate,
+        )
         self.warmup_fraction = warmup_fraction
         self.weight_decay = weight_decay
         self.adam_beta2 = adam_beta2
@@ -155,10 +134,7 @@ class Stage(L.LightningModule):
             wanted.tower_specs, self.tower_weights, taken_over=self.init_from is not None
         )
         if self.init_from is not None:
-            check_handoff(self.init_from, wanted=wanted)
-            check_order(self.init_from, type(self).__name__, STAGE_ORDER)
-            # Only their dtypes may be others: those of trained towers are.
-            wanted.towers = PMCCambrianConfig.from_folder(self.init_from).towers
+            wanted = check_taken_over(self.init_from, wanted=wanted, stage=type(self).__name__)
         self.processor = PMCCambrianProcessor.from_preset(
             preset,
             tokenizer=None if self.init_from is None else load_tokenizer(str(self.init_from)),
@@ -233,20 +209,35 @@ class Stage(L.LightningModule):
             warmup_fraction=self.warmup_fraction,
             weight_decay=self.weight_decay,
             beta2=self.adam_beta2,
+            # float16's scaler wants to see the gradients before they are clipped.
+            fuse=self._scaler is None,
         )
 
-    def _forward(self, batch: Batch) -> PMCCambrianOutput:
-        # Training in one process does what several do, so that momentum moves the same weights.
-        if (self._sharded or self.training) and not batch["pixel_values"]:
-            batch = with_filler_image(batch, tuple(self.network.config.tower_specs))
-        tensors: dict[str, Any] = {k: v for k, v in batch.items() if k != "example_ids"}
-        # A process without a sample of its own gets a filler, which has no labels at all.
-        tensors.setdefault("labels", torch.full_like(batch["input_ids"], IGNORE_INDEX))
-        return cast(PMCCambrianOutput, self.network(**tensors))
+    @property
+    def _scaler(self) -> object | None:
+        return getattr(self.trainer.precision_plugin, "scaler", None)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Lightning's own; it refuses fused optimizers also where there is no scaler."""
+        if self._scaler is not None:
+            super().configure_gradient_clipping(
+                optimizer, gradient_clip_val, gradient_clip_algorithm
+            )
+        elif gradient_clip_val:
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+            Precision.clip_gradients(
+                self.trainer.precision_plugin, optimizer, gradient_clip_val, algorithm
+            )
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Loss of one batch, summed over its trained tokens; `backward` makes the step's mean."""
-        output = self._forward(batch)
+        # Training in one process does what several do, so that momentum moves the same weights.
+        output = run(self.network, batch, needs_image=True)
         loss_sum = cast(Tensor, output.loss_sum)
         self._window.add(loss_sum, cast(Tensor, output.num_trained_tokens))
         self._ends_step = self._is_last_of_step(batch_index)
@@ -283,35 +274,21 @@ class Stage(L.LightningModule):
         return self._evaluation_step(batch, "test/loss")
 
     def _evaluation_step(self, batch: Batch, name: str) -> RowLosses:
-        output = self._forward(batch)
+        output = run(self.network, batch, needs_image=self._sharded)
         num_tokens = int(cast(Tensor, output.num_trained_tokens))
         mean = cast(Tensor, output.loss_sum) / max(num_tokens, 1)
         self.log(name, mean, prog_bar=True, batch_size=num_tokens, sync_dist=True)
-        labels = batch.get("labels")
-        counts = [0] if labels is None else (labels[:, 1:] != IGNORE_INDEX).sum(dim=1).tolist()
-        sums = cast(Tensor, output.row_loss_sums).tolist()
-        return {
-            example_id: (loss_sum, count)
-            for example_id, loss_sum, count in zip(batch["example_ids"], sums, counts, strict=False)
-        }
+        return row_losses(output, batch)
 
     def predict_step(self, batch: Batch, batch_index: int) -> list[dict[str, str]]:
         """Greedy answers: one ``{"id": ..., "answer": ...}`` per sample."""
-        inputs: dict[str, Any] = {
-            k: v for k, v in batch.items() if k not in ("example_ids", "labels")
-        }
-        # One sample a row: FlexAttention has nothing to skip, and would compile every length.
-        self.network.set_attn_implementation("sdpa")
-        try:
-            generated = self.network.generate(
-                **inputs, max_new_tokens=self.max_new_tokens, do_sample=False
-            )
-        finally:
-            self.network.set_attn_implementation(self.attention)
-        return [
-            {"id": example_id, "answer": self.processor.decode(ids.tolist())}
-            for example_id, ids in zip(batch["example_ids"], generated, strict=True)
-        ]
+        return answers(
+            self.network,
+            self.processor,
+            batch,
+            attention=self.attention,
+            max_new_tokens=self.max_new_tokens,
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves frozen towers out: they are known by name and come from their own weights."""
@@ -328,16 +305,26 @@ class Stage(L.LightningModule):
                 if name.startswith("model.towers."):
                     state.setdefault(name, value)
 
+    @cached_property
+    def init_from_hash(self) -> str:
+        """SHA-256 of the model folder that the stage starts from; empty where it starts anew."""
+        return "" if self.init_from is None else hash_path(self.init_from)
+
     def resume_facts(self) -> dict[str, str]:
         """What a run must have in common with a checkpoint to go on from it."""
         return {
             "stage": type(self).__name__,
             "preset": self.preset,
-            "init_from": str(self.init_from or ""),
+            "init_from_hash": self.init_from_hash,
             "train_parts": ", ".join(self.train_parts),
             "lora": str(self.plan.lora),
             "tokenizer": tokenizer_hash(self.processor.tokenizer),
         }
+
+    def tower_facts(self) -> dict[str, str]:
+        """The same, of towers that got published weights; known to the first process only."""
+        towers = self.loaded_towers.items()
+        return {f"tower_weights {name}": weights.sha256 for name, weights in towers}
 
     def save_model_folder(self, folder: Path, **facts: Any) -> None:
         """Writes weights, configuration, tokenizer and lineage for the next stage or evaluation.
@@ -345,28 +332,24 @@ class Stage(L.LightningModule):
         Every process must call it; the first one writes.
 
         Args:
-            folder: Where to; made if it is not there.
+            folder: Where to; made if it is not there. An older one stays until all is written.
             **facts: What else the lineage should say of this stage, e.g. the data hash.
+
+        Raises:
+            InputError: It cannot be written, e.g. because the disk is full.
         """
-        if self.global_rank != 0:
-            write_weights(self.network, None, lora=self.plan.lora)
-            return
-        partial = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        write_weights(self.network, partial, lora=self.plan.lora)
-        config = copy.deepcopy(self.network.config)
-        config.architectures, config.dtype = ["PMCCambrian"], "float32"
-        config.save_pretrained(partial)
-        self.network.generation_config.save_pretrained(partial)
-        self.processor.save_pretrained(partial)
-        write_lineage(partial, [*read_lineage(self.init_from), self._lineage_entry(facts)])
-        swap_in(partial, folder)
+        save_folder(
+            folder,
+            network=self.network,
+            processor=self.processor,
+            lora=self.plan.lora,
+            lineage=lambda: [*read_lineage(self.init_from), self._lineage_entry(facts)],
+        )
 
     def _lineage_entry(self, facts: dict[str, Any]) -> dict[str, Any]:
         entry = {"stage": type(self).__name__, "preset": self.preset, **facts}
         if self.init_from is not None:
-            entry["init_from_hash"] = hash_path(self.init_from)
+            entry["init_from_hash"] = self.init_from_hash
         if self.plan.lora is not None:
             entry["lora"] = asdict(self.plan.lora)
         if self.loaded_towers:

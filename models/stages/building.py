@@ -14,8 +14,9 @@ from models.acceleration import ActivationCheckpointing, accelerate_blocks
 from models.configuration import PMCCambrianConfig
 from models.lora import LoRASettings, adapter_start, add_lora, is_adapter, merged_name
 from models.modeling import PMCCambrian
-from models.parts import part_of
+from models.parts import PARTS, part_of
 from models.sharding import fill, shard
+from models.stages.unread import unread_parameters
 from models.tower_weights import TowerWeights, load_tower_weights
 from models.towers import VisionTower
 from models.weight_files import FolderTensors
@@ -30,12 +31,15 @@ class ModelPlan:
         config: Sizes. Where towers are trained, no dtype of their own is left in it: they are
             float32 from the start, for sums of small updates need it.
         folder: Model folder with its weights; None: random ones.
-        parts: Parts that are trained.
+        parts: Parts that are trained, without the blocks of towers that nothing is read of.
         tower_weights: Source of published weights by tower name.
         lora: Adapters in place of the language model's weights; None for none.
         activation_checkpointing: See `models.acceleration`.
         compiled: See `models.acceleration`.
         seed: Of the adapters' start values.
+
+    Raises:
+        InputError: Unknown parts or none, or adapters in a language model that is not trained.
     """
 
     config: PMCCambrianConfig
@@ -48,6 +52,14 @@ class ModelPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        unknown = sorted(set(self.parts) - set(PARTS))
+        if unknown or not self.parts:
+            raise InputError(f"train_parts {unknown or '[]'}: expected some of {', '.join(PARTS)}")
+        if self.lora is not None and "language_model" not in self.parts:
+            raise InputError(
+                f"lora: this stage does not train the language model, only "
+                f"{', '.join(self.parts)}; leave lora out, or use stage 2 or 3"
+            )
         if "towers" in self.parts:
             config = copy.deepcopy(self.config)
             config.towers = [tower | {"dtype": None} for tower in config.towers]
@@ -130,6 +142,12 @@ def _prepare(model: PMCCambrian, plan: ModelPlan) -> None:
     model.towers.train("towers" in plan.parts)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(part_of(name) in plan.parts)
+    if "towers" in plan.parts:
+        towers: list[Any] = list(model.towers)
+        for tower in towers:
+            unread = unread_parameters(tower.spec)
+            for name, parameter in tower.named_parameters():
+                parameter.requires_grad_(name not in unread)
     if plan.lora is not None:
         add_lora(model, plan.lora, seed=plan.seed)
     if not any(parameter.requires_grad for parameter in model.parameters()):

@@ -1,7 +1,6 @@
 """Writing a stage's model as a folder, tensor by tensor, from one process or from all shards."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,11 +47,13 @@ def write_weights(
         return tensor.to(trained)
 
     tensors = merged_tensors(names, stored, lora)
-    if folder is None:
+    try:
+        if folder is not None:
+            _write_files(tensors, folder, shard_bytes)
+    finally:
+        # Also after an error: the other processes wait for this one at every tensor that is left.
         for _ in tensors:
             pass
-        return
-    _write_files(tensors, folder, shard_bytes)
 
 
 def _write_files(tensors: Iterator[tuple[str, Tensor]], folder: Path, shard_bytes: int) -> None:
@@ -87,9 +88,3 @@ def _name_files(folder: Path, files: list[list[str]], total: int) -> None:
         index = {"metadata": {"total_size": total}, "weight_map": weight_map}
         text = json.dumps(index, indent=2, sort_keys=True)
         (folder / INDEX_FILE).write_text(text + "\n", encoding="utf-8")
-
-
-def swap_in(partial: Path, folder: Path) -> None:
-    """Puts a complete folder in the place of an older one, which is there until the last moment."""
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)

@@ -1,5 +1,6 @@
 """From one stage to the next: a model folder goes in, and is refused if it does not fit."""
 
+import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,32 @@ _NOT_COMPARED = frozenset(
 )
 """Fields of a configuration that a trained model may differ in: how it was stored, by what, and the
 spread of start values, which training has long replaced."""
+
+
+STAGE_ORDER = ("ConnectorAlignment", "InstructionTuning", "Annealing")
+"""Classes of the stages, first to last."""
+
+
+def check_taken_over(folder: Path, *, wanted: PMCCambrianConfig, stage: str) -> PMCCambrianConfig:
+    """Refuses a model folder that a stage cannot start from.
+
+    Args:
+        folder: Model folder of the stage before.
+        wanted: Configuration of this stage's preset.
+        stage: Its name.
+
+    Returns:
+        The stage's configuration: of the folder's only the towers' dtypes may be others, as those
+        of trained towers are.
+
+    Raises:
+        InputError: See `check_handoff` and `check_order`.
+    """
+    check_handoff(folder, wanted=wanted)
+    check_order(folder, stage, STAGE_ORDER)
+    taken = copy.deepcopy(wanted)
+    taken.towers = PMCCambrianConfig.from_folder(folder).towers
+    return taken
 
 
 def check_handoff(folder: Path, *, wanted: PMCCambrianConfig) -> None:

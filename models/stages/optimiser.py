@@ -1,6 +1,7 @@
 """Optimizer and schedule of a stage: one group of parameters per part, one rate per group."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import cast
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -8,6 +9,25 @@ from transformers import get_cosine_schedule_with_warmup
 
 from models.modeling import PMCCambrian
 from models.parts import part_of
+
+SAMPLER_PARTS = frozenset({"connector", "query", "samplers"})
+"""Parts that Cambrian's `mm_vision_sampler_lr` applies to: names with vision_sampler or
+vision_query (cambrian.md section 14)."""
+
+
+def rates_by_part(
+    parts: Collection[str], rate: float, *, samplers: float | None, towers: float | None
+) -> dict[str, float]:
+    """Peak rate of each part.
+
+    Args:
+        parts: Parts that are trained.
+        rate: Of all that have no rate of their own.
+        samplers: Of `SAMPLER_PARTS`; None: as the others.
+        towers: Of the towers; None: as the others.
+    """
+    own = dict.fromkeys(SAMPLER_PARTS, samplers or rate) | {"towers": towers or rate}
+    return {part: own.get(part, rate) for part in parts}
 
 
 def parameter_groups(model: PMCCambrian, rates: Mapping[str, float]) -> list[dict[str, object]]:
@@ -35,6 +55,7 @@ def adamw_with_cosine(
     warmup_fraction: float,
     weight_decay: float,
     beta2: float,
+    fuse: bool = True,
 ) -> OptimizerLRSchedulerConfig:
     """AdamW; the rates rise linearly from 0, then fall as a half cosine to 0.
 
@@ -44,7 +65,17 @@ def adamw_with_cosine(
         warmup_fraction: Share of them over which the rates rise.
         weight_decay: AdamW's.
         beta2: AdamW's decay of squared gradients.
+        fuse: Let one kernel update all weights where all of them are on GPUs.
     """
-    optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, betas=(0.9, beta2))
+    fused = True if fuse and all_on_gpus(groups) else None
+    optimizer = torch.optim.AdamW(
+        groups, weight_decay=weight_decay, betas=(0.9, beta2), fused=fused
+    )
     schedule = get_cosine_schedule_with_warmup(optimizer, round(warmup_fraction * steps), steps)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def all_on_gpus(groups: list[dict[str, object]]) -> bool:
+    """Whether every parameter is on a GPU; shards may be kept in host memory."""
+    parameters = [p for group in groups for p in cast(list[torch.Tensor], group["params"])]
+    return all(parameter.device.type == "cuda" for parameter in parameters)

@@ -97,10 +97,15 @@ def test_samplers_have_their_own_rate_and_all_rates_fall_to_zero(tmp_path: Path)
         assert group["lr"] == pytest.approx(0.0, abs=1e-12)
 
 
-def test_parts_can_be_chosen_and_misspelt_ones_are_refused(tmp_path: Path) -> None:
+def test_parts_can_be_chosen_and_misspelt_ones_are_refused() -> None:
     everything = InstructionTuning(train_parts=list(PARTS))
     everything.configure_model()
-    assert all(parameter.requires_grad for parameter in everything.network.parameters())
+    trained = {
+        part_of(name)
+        for name, parameter in everything.network.named_parameters()
+        if parameter.requires_grad
+    }
+    assert trained == set(PARTS)
     with pytest.raises(InputError, match=r"train_parts \['tower'\]"):
         InstructionTuning(train_parts=["tower"])
 

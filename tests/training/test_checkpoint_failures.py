@@ -73,12 +73,12 @@ def test_gradients_that_are_not_finite_end_the_run_though_the_loss_is(tmp_path: 
     assert newest == tmp_path / "checkpoints" / "step-000000002"
 
 
-def test_weights_that_never_get_a_gradient_are_no_obstacle(tmp_path: Path) -> None:
-    # A tower is read before its last block.
+def test_a_run_with_trained_towers_goes_on(tmp_path: Path) -> None:
+    # CLIP is read before its last block, which is not trained, and of which nothing is saved.
     run(tmp_path, steps=1, train_parts=["towers", "newline"])
     trainer = run(tmp_path, steps=2, train_parts=["towers", "newline"])
     steps = {float(state["step"]) for state in trainer.optimizers[0].state.values()}
-    assert steps == {0.0, 2.0}
+    assert steps == {2.0}
 
 
 def test_a_run_that_goes_on_takes_the_rates_it_is_given(

@@ -13,7 +13,7 @@ from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from transformers import LlamaConfig
 
-from data_modules import VQARADDataModule, vqa_rad
+from data_modules import VQARADDataModule
 from data_modules.packing import Packing
 from models import ConnectorAlignment, InstructionTuning
 from models.batch_work import BatchWork, batch_work
@@ -182,7 +182,7 @@ def test_a_layer_under_autocast_keeps_what_its_equations_say() -> None:
     norms = 2 * 4 * width  # both norms' inputs in float32
     attention = 2 * (2 * width + 2 * keys) + 4 * heads  # q, k, v, output; float32 log-sums
     gate = 2 * 3 * inner  # gate, its SiLU, and up
-    adapters = 2 * (6 * width + inner)  # a copy of its input for each of seven adapters
+    adapters = 2 * (2 * width + inner)  # inputs of q k v, gate up, down; o reads what is counted
     narrow = 7 * 2 * rank
     expected = 1000 * (norms + attention + gate + adapters + narrow)
     # One norm's scale per position, kept by each of both norms.
@@ -199,7 +199,9 @@ def test_checkpointing_keeps_inputs_and_products() -> None:
     products = 2 * 1000 * (4 * 256 + 2 * 128 + 2 * 512)  # q o down attended, k v, gate up
     adapters = 2 * 1000 * (7 * 8 + 3 * 256 + 2 * 128 + 2 * 512)  # all downs, ups as above
     assert per_layer["selective"] == per_layer["full"] + products + adapters
-    assert per_layer["full"] < per_layer["selective"] < per_layer["none"]
+    assert per_layer["full"] < per_layer["none"]
+    # With adapters `selective` saves nothing: without it, nobody keeps what frozen maps give.
+    assert per_layer["selective"] > per_layer["none"]
 
 
 def test_memory_grows_with_the_batch_and_falls_with_ranks_and_checkpointing() -> None:
@@ -227,13 +229,6 @@ def test_memory_grows_with_the_batch_and_falls_with_ranks_and_checkpointing() ->
     assert two.host == two.parameters + two.gradients + two.optimizer
     with pytest.raises(InputError, match="at most as many GPUs as units"):
         memory_bytes(plan, Layout(ranks=1000), batch)
-
-
-@pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("vqa_rad")
-    vqa_rad.write_twin(root, cases=6, seed=0)
-    return root
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")

@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -24,6 +25,37 @@ def test_the_first_signal_is_noted_and_handlers_are_given_back() -> None:
     assert signals.received == signal.SIGUSR1
     signals.release()
     assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_a_signal_can_end_what_is_going_on() -> None:
+    signals, ended = StopSignals(), []
+
+    def end(number: int) -> NoReturn:
+        ended.append(number)
+        raise SystemExit(128 + number)
+
+    signals.listen(at_once=end)
+    with pytest.raises(SystemExit):
+        os.kill(os.getpid(), signal.SIGTERM)
+    signals.listen()
+    os.kill(os.getpid(), signal.SIGTERM)
+    signals.release()
+    assert ended == [signal.SIGTERM]
+
+
+def test_a_handler_that_is_put_back_after_its_release_hands_the_signal_on() -> None:
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+    signals = StopSignals()
+    signals.listen()
+    ours = signal.getsignal(signal.SIGTERM)
+    signals.release()
+    # As Lightning does after an error in training.
+    signal.signal(signal.SIGTERM, ours)
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.signal(signal.SIGTERM, before)
+    assert received == [signal.SIGTERM]
+    assert signals.received is None
 
 
 @pytest.fixture

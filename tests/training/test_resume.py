@@ -9,13 +9,12 @@ import pytest
 import torch
 from training_runs import Losses, fit, read_losses, run_forked, twin_of_vqa_rad
 
-from data_modules import vqa_rad
 from data_modules.packing import Packing
 from models import InstructionTuning
 from models.lora import LoRASettings
 from semihvision.core.errors import InputError
 from semihvision.training import ResumableCheckpoint
-from semihvision.training.checkpointing import _check_same_run
+from semihvision.training.same_run import check_same_run
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers:UserWarning",
@@ -24,13 +23,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Total length of:UserWarning",
     "ignore:FSDP2-wrapped module:UserWarning",
 )
-
-
-@pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("vqa_rad")
-    vqa_rad.write_twin(root, cases=6, seed=0)
-    return root
 
 
 def run(
@@ -120,5 +112,5 @@ def test_a_run_that_is_told_to_end_saves_and_goes_on(twin: Path, tmp_path: Path)
 def test_a_checkpoint_of_another_run_is_refused(twin: Path, tmp_path: Path) -> None:
     saved = {"stage": "Annealing", "tokenizer": "a"}
     with pytest.raises(InputError, match="stage 'Annealing', now 'InstructionTuning'"):
-        _check_same_run(tmp_path, saved, saved | {"stage": "InstructionTuning"})
-    _check_same_run(tmp_path, saved, dict(saved))
+        check_same_run(tmp_path, saved, saved | {"stage": "InstructionTuning"})
+    check_same_run(tmp_path, saved, dict(saved))

@@ -12,7 +12,6 @@ from memory_samples import MemorySamples
 from torch.distributed.tensor import DTensor
 from training_runs import Losses, fit, read_losses, run_forked, twin_of_vqa_rad
 
-from data_modules import vqa_rad
 from models import ConnectorAlignment, InstructionTuning, PMCCambrian
 from models.lora import LoRASettings
 from models.sharding import units
@@ -27,13 +26,6 @@ pytestmark = pytest.mark.filterwarnings(
     # The samplers' hook returns a view; nothing writes into it.
     "ignore:FSDP2-wrapped module:UserWarning",
 )
-
-
-@pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("vqa_rad")
-    vqa_rad.write_twin(root, cases=6, seed=0)
-    return root
 
 
 def local_bytes(tensors: list[torch.Tensor]) -> int:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_runs import fit, run_forked
 
-from data_modules import VQARADDataModule, vqa_rad
+from data_modules import VQARADDataModule
 from models import InstructionTuning
 from models.batch_work import BatchWork
 from models.flops import PEAK_BF16_FLOPS, Flops, StepFlops
@@ -31,13 +31,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Total length of:UserWarning",
     "ignore:FSDP2-wrapped module:UserWarning",
 )
-
-
-@pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("vqa_rad")
-    vqa_rad.write_twin(root, cases=6, seed=0)
-    return root
 
 
 def run(twin: Path, **trainer: Any) -> tuple[L.Trainer, InstructionTuning, VQARADDataModule]:

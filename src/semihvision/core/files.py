@@ -1,5 +1,6 @@
 """Writing files so that a name never stands for half a file."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,3 +29,23 @@ def write_text_atomically(path: Path, text: str) -> None:
     """Writes a whole text file as `open_atomically` does."""
     with open_atomically(path) as stream:
         stream.write(text)
+
+
+def to_disk(path: Path) -> None:
+    """Returns when a file's content, or a folder's list of names, is on the disk.
+
+    Raises:
+        OSError: It cannot be put there; some file systems tell only now that there is no room.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def tree_to_disk(folder: Path) -> None:
+    """As `to_disk`, for a folder and all that is in it."""
+    for path in folder.rglob("*"):
+        to_disk(path)
+    to_disk(folder)

@@ -6,10 +6,11 @@ sizes, and renamed. A kill or a full disk leaves the checkpoints before it as th
 
 import json
 import logging
-import os
 import re
 import shutil
 from pathlib import Path
+
+from semihvision.core.files import to_disk
 
 _log = logging.getLogger(__name__)
 
@@ -25,9 +26,14 @@ def folder_of(dirpath: Path, step: int) -> Path:
     return dirpath / f"step-{step:09d}"
 
 
+def partial_of(final: Path) -> Path:
+    """Where a checkpoint is written before it counts."""
+    return final.with_name(final.name + _PARTIAL)
+
+
 def begin(final: Path) -> Path:
     """An empty folder to write a checkpoint into."""
-    partial = final.with_name(final.name + _PARTIAL)
+    partial = partial_of(final)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     return partial
@@ -43,14 +49,14 @@ def finish(partial: Path, final: Path) -> None:
     sizes = {}
     for file in sorted(partial.iterdir()):
         sizes[file.name] = file.stat().st_size
-        _to_disk(file)
+        to_disk(file)
     contents = partial / CONTENTS_FILE
     contents.write_text(json.dumps(sizes, indent=2) + "\n", encoding="utf-8")
-    _to_disk(contents)
-    _to_disk(partial)
+    to_disk(contents)
+    to_disk(partial)
     shutil.rmtree(final, ignore_errors=True)
     partial.replace(final)
-    _to_disk(final.parent)
+    to_disk(final.parent)
 
 
 def abandon(partial: Path) -> None:
@@ -105,11 +111,3 @@ def _by_step(dirpath: Path) -> list[Path]:
         return []
     found = [(match, path) for path in dirpath.iterdir() if (match := _NAME.fullmatch(path.name))]
     return [path for _, path in sorted(found, key=lambda pair: int(pair[0][1]), reverse=True)]
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
