@@ -5,10 +5,11 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from transformers.utils.logging import disable_progress_bar
@@ -55,7 +56,12 @@ class SemiHVisionCLI(LightningCLI):
         kwargs["callbacks"] = with_progress(
             given["callbacks"], wanted=given["enable_progress_bar"] is not False
         )
-        return super().instantiate_trainer(**kwargs)
+        made = super().instantiate_trainer(**kwargs)
+        for callback in cast(list[Callback], made.callbacks):  # type: ignore[attr-defined]
+            if self.subcommand == "fit" and isinstance(callback, ResumableCheckpoint):
+                # Reading data and building the model may take minutes.
+                callback.listen(made)
+        return made
 
     def _resumed_run_id(self) -> str | None:
         """MLflow's id of the run that this one goes on with."""
