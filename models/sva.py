@@ -5,7 +5,7 @@ of the queries, H heads, D = V / H, K keys of one tower in a window (r_t²).
 
 A layer costs what its key and value maps cost: at 8B sizes 46 GFLOP an image if they are applied to
 every token of every window, against 0.05 for the attention itself. Where a window holds several
-tokens, the maps are therefore moved to the side of the one query (`models.window_products`). With
+tokens, the maps are therefore moved to the side of the one query (`models.window_attention`). With
 n = (z' - mean) / deviation, LN(z') = gamma·n + beta, w the attention and h a head:
 
 - score: q_h · W_k,h (gamma·n + beta) = (q_h W_k,h gamma) · n + q_h · W_k,h beta. The second term is
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .configuration import NUM_HEADS
-from .window_products import WindowMap, window_scores, window_values
+from .window_attention import WindowTokens, window_attention
 from .windows import Windows
 
 
@@ -90,58 +90,59 @@ class SamplerLayer(nn.Module):
         return query + update
 
     def _attend(self, query: Tensor, windows: Windows, *, shared: bool) -> Tensor:
-        """(M, V): one softmax over the keys of all towers."""
+        """(M, V): one softmax over the keys of all towers; query (M, V), or (N, V) if shared."""
         query_MHD = _split_heads(query) * (query.shape[1] // NUM_HEADS) ** -0.5
+        wide = [t for t in range(len(windows.keys)) if str(t) in self.pos_embed]
+        order = [t for t in range(len(windows.keys)) if t not in wide] + wide
+        keys, masks = ([each[t] for t in order] for each in (windows.keys, windows.masks))
         score_tower = self._shared_scores if shared else self._scores
-        scores = [score_tower(t, query_MHD, tokens) for t, tokens in enumerate(windows.keys)]
-        mask_MK = torch.cat(windows.masks, dim=1)
-        score_MHK = torch.cat(scores, dim=2).masked_fill(~mask_MK[:, None], -torch.inf)
-        weight_MHK = score_MHK.softmax(dim=2).to(query.dtype)
-        num_keys = [tokens.shape[1] for tokens in windows.keys]
-        weights = torch.split(weight_MHK, num_keys, dim=2)
-        values = [
-            self._values(t, *pair) for t, pair in enumerate(zip(weights, windows.keys, strict=True))
-        ]
+        scores = [score_tower(t, query_MHD, tokens) for t, tokens in zip(order, keys, strict=True)]
+        outside = torch.cat(masks, dim=1).logical_not()[:, None]
+        known_MHK = torch.cat(scores, dim=2).masked_fill(outside, -torch.inf)
+        values = []
+        if wide:
+            towers = [self._window_tokens(t, windows.keys[t].to(query_MHD)) for t in wide]
+            value_MHD, weight_MHK = window_attention(query_MHD, known_MHK, towers)
+            values.append(value_MHD)
+        else:
+            weight_MHK = known_MHK.softmax(dim=2).to(query.dtype)
+        weights = torch.split(weight_MHK, [tokens.shape[1] for tokens in keys], dim=2)
+        values += [self._values(*each) for each in zip(order, weights, keys, strict=True)]
         return torch.stack(values).sum(0).flatten(1)
 
     def _scores(self, tower: int, query: Tensor, tokens: Tensor) -> Tensor:
-        """(M, H, K): queries (M, H, D) and the keys of one tower."""
-        project, position = self.k_proj[tower], self._position(tower)
-        if position is None:
-            keys_MKHD = _split_heads(project(tokens))
-            scores: Tensor = (query[:, None] * keys_MKHD).sum(-1)
-            return scores.transpose(1, 2)
-        weight, shift_HD, eps = _fold(project)
-        window_map = WindowMap(position.to(query), weight.to(query), eps)
-        scores = window_scores(query, tokens.to(query), window_map)
-        return scores + (query * shift_HD).sum(-1, keepdim=True)
+        """(M, H, K): queries (M, H, D) and the keys of one tower; of windows, what is constant."""
+        if str(tower) in self.pos_embed:
+            return self._constant_scores(tower, query, tokens)
+        keys_MHD = _split_heads(self.k_proj[tower](tokens))[:, 0]
+        return (query * keys_MHD).sum(-1, keepdim=True)
 
     def _shared_scores(self, tower: int, query: Tensor, tokens: Tensor) -> Tensor:
-        """(M, H, K): one query (N, H, D) for all windows of an image and the keys of one tower."""
-        weight, shift_HD, eps = _fold(self.k_proj[tower])
-        position = self._position(tower)
-        placed = tokens if position is None else tokens + position
-        normal = F.layer_norm(placed, placed.shape[-1:], eps=eps)
-        query_NHV = (query.transpose(0, 1) @ weight).transpose(0, 1)
+        """As `_scores`, with one query (N, H, D) for all windows of an image."""
+        if str(tower) in self.pos_embed:
+            return self._constant_scores(tower, query, tokens)
+        normal = F.layer_norm(tokens, tokens.shape[-1:], eps=_eps(self.k_proj[tower]))
+        query_NHV = (query.transpose(0, 1) @ _map(self.k_proj[tower])).transpose(0, 1)
         score_NIH = normal.reshape(len(query), -1, normal.shape[-1]) @ query_NHV.transpose(1, 2)
-        score_NIH = score_NIH + (query * shift_HD).sum(-1)[:, None]
-        return score_NIH.reshape(len(tokens), -1, NUM_HEADS).transpose(1, 2)
+        score_NIH = score_NIH + (query * _shift(self.k_proj[tower])).sum(-1)[:, None]
+        return score_NIH.reshape(len(tokens), NUM_HEADS, 1)
+
+    def _constant_scores(self, tower: int, query: Tensor, tokens: Tensor) -> Tensor:
+        """(M, H, K): what does not depend on the token, of queries (M or N, H, D)."""
+        constant = (query * _shift(self.k_proj[tower])).sum(-1, keepdim=True)
+        constant = constant.repeat_interleave(len(tokens) // len(query), dim=0)
+        return constant.expand(-1, -1, tokens.shape[1])
 
     def _values(self, tower: int, attention: Tensor, tokens: Tensor) -> Tensor:
-        """(M, H, D): the values of one tower, weighted by attention (M, H, K)."""
-        project, position = self.v_proj[tower], self._position(tower)
-        if position is None:
-            values_MKHD = _split_heads(project(tokens))
-            summed: Tensor = (attention.transpose(1, 2)[..., None] * values_MKHD).sum(1)
-            return summed
-        weight, shift_HD, eps = _fold(project)
-        window_map = WindowMap(position.to(attention), weight.to(attention), eps)
-        values = window_values(attention, tokens.to(attention), window_map)
-        return values + attention.sum(-1, keepdim=True) * shift_HD
+        """(M, H, D): weighted by attention (M, H, K), the one value or what is constant."""
+        if str(tower) in self.pos_embed:
+            return attention.sum(-1, keepdim=True) * _shift(self.v_proj[tower])
+        return attention * _split_heads(self.v_proj[tower](tokens))[:, 0]
 
-    def _position(self, tower: int) -> Tensor | None:
-        position: Tensor | None = self.pos_embed.get(str(tower))
-        return position
+    def _window_tokens(self, tower: int, tokens: Tensor) -> WindowTokens:
+        keys, values = self.k_proj[tower], self.v_proj[tower]
+        position, eps = self.pos_embed[str(tower)].to(tokens), _eps(keys)
+        return WindowTokens(tokens, position, _map(keys).to(tokens), _map(values).to(tokens), eps)
 
 
 def _normed_linear(dim: int) -> nn.Sequential:
@@ -152,9 +153,19 @@ def _split_heads(x: Tensor) -> Tensor:
     return x.reshape(*x.shape[:-1], NUM_HEADS, -1)
 
 
-def _fold(project: nn.Module) -> tuple[Tensor, Tensor, float]:
-    """Map (H, D, V) and shift (H, D) after a parameter-free normalisation, and the latter's eps."""
+def _map(project: nn.Module) -> Tensor:
+    """(H, D, V): what a normed map does after a parameter-free normalisation, but for `_shift`."""
     norm, linear = cast(tuple[nn.LayerNorm, nn.Linear], project)
     weight_DV = linear.weight * norm.weight
-    shift_HD = F.linear(norm.bias, linear.weight).reshape(NUM_HEADS, -1)
-    return weight_DV.reshape(NUM_HEADS, -1, weight_DV.shape[1]), shift_HD, norm.eps
+    return weight_DV.reshape(NUM_HEADS, -1, weight_DV.shape[1])
+
+
+def _shift(project: nn.Module) -> Tensor:
+    """(H, D): what it adds."""
+    norm, linear = cast(tuple[nn.LayerNorm, nn.Linear], project)
+    return F.linear(norm.bias, linear.weight).reshape(NUM_HEADS, -1)
+
+
+def _eps(project: nn.Module) -> float:
+    norm, _ = cast(tuple[nn.LayerNorm, nn.Linear], project)
+    return norm.eps

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models import window_products
+from models import window_attention as functions
 from models.sva import SamplerLayer
-from models.window_products import WindowMap, window_scores, window_values
+from models.window_attention import WindowTokens, window_attention
 from models.windows import Windows, make_windows
 
 SIZES = [(100, 70), (30, 31), (20, 90)]
@@ -55,7 +55,7 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
 def test_outputs_and_all_gradients_are_those_of_the_published_form(
     window_sides: list[int], shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window_products, "_CHUNK_QUERIES", 10)  # 27 queries: three chunks
+    monkeypatch.setattr(functions, "_CHUNK_QUERIES", 10)  # 27 queries: three chunks
     layer, grids, query = layer_and_inputs(window_sides)
     layer.double()
     grids = [grid.detach().double().requires_grad_() for grid in grids]
@@ -74,23 +74,41 @@ def test_outputs_and_all_gradients_are_those_of_the_published_form(
         torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10, msg=name)
 
 
-def test_window_products_pass_gradcheck(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(window_products, "_CHUNK_QUERIES", 2)
-    query, attention, tokens, position, weight = (
-        torch.randn(*shape, dtype=torch.double, requires_grad=True)
-        for shape in ((3, 2, 4), (3, 2, 5), (3, 5, 6), (5, 6), (2, 4, 6))
-    )
+def attention_inputs(num_queries: int) -> list[Tensor]:
+    """Queries, known scores, and tokens, position and maps of two towers; six windows."""
+    shapes = [(num_queries, 2, 4), (6, 2, 1 + 5 + 3)]
+    for num_keys in (5, 3):
+        shapes += [(6, num_keys, 6), (num_keys, 6), (2, 4, 6), (2, 4, 6)]
+    draw = torch.Generator().manual_seed(0)
+    double = torch.double
+    return [torch.randn(*s, generator=draw, dtype=double, requires_grad=True) for s in shapes]
 
-    def both(*leaves: Tensor) -> tuple[Tensor, Tensor]:
-        query, attention, tokens, position, weight = leaves
-        window_map = WindowMap(position, weight, 1e-5)
-        return (
-            window_scores(query, tokens, window_map),
-            window_values(attention, tokens, window_map),
-        )
 
-    leaves = (query, attention, tokens, position, weight)
-    assert torch.autograd.gradcheck(both, leaves, eps=1e-6, atol=1e-4)
+def towers_of(parts: tuple[Tensor, ...]) -> list[WindowTokens]:
+    return [WindowTokens(*parts[:4], 1e-5), WindowTokens(*parts[4:], 1e-5)]
+
+
+@pytest.mark.parametrize("num_queries", [6, 2])
+def test_window_attention_passes_gradcheck(
+    num_queries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(functions, "_CHUNK_QUERIES", 2)
+
+    def attend(query: Tensor, known: Tensor, *parts: Tensor) -> tuple[Tensor, Tensor]:
+        return window_attention(query, known, towers_of(parts))
+
+    assert torch.autograd.gradcheck(attend, attention_inputs(num_queries))
+
+
+@pytest.mark.parametrize("num_queries", [6, 2])
+def test_unchunked_attention_of_other_devices_is_the_same(
+    num_queries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(functions, "_CHUNK_QUERIES", 2)
+    query, known, *parts = attention_inputs(num_queries)
+    at_once = functions._attend(query, known, towers_of(tuple(parts)))
+    chunked = window_attention(query, known, towers_of(tuple(parts)))
+    torch.testing.assert_close(at_once, chunked)
 
 
 def test_bfloat16_is_as_near_to_float32_as_the_published_form() -> None:
@@ -125,16 +143,3 @@ def test_autocast_gives_the_same_to_its_precision() -> None:
     low.float().sum().backward()
     assert relative_error(low, exact) < 0.01
     assert all(parameter.grad is not None for parameter in layer.parameters())
-
-
-def test_unchunked_products_of_other_devices_are_the_same() -> None:
-    draw = torch.Generator().manual_seed(0)
-    query, attention = torch.randn(7, 4, 3, generator=draw), torch.rand(7, 4, 5, generator=draw)
-    tokens, position = torch.randn(7, 5, 12, generator=draw), torch.randn(5, 12, generator=draw)
-    window_map = window_products.WindowMap(position, torch.randn(4, 3, 12, generator=draw), 1e-5)
-    for chunked, left, product in [
-        (window_products.window_scores, query, window_products._scores),
-        (window_products.window_values, attention, window_products._values),
-    ]:
-        at_once = window_products._unchunked(left, tokens, window_map, product)
-        torch.testing.assert_close(at_once, chunked(left, tokens, window_map))
