@@ -1,14 +1,20 @@
-"""`fit` reads owners' files directly: two steps on the data modules of sources with texts."""
+"""Two steps of `fit` on every source: its twin, and the commands that its configuration names."""
 
-from importlib import import_module
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from data_configs import CONFIGS, CPU_STAGE, DATA_CONFIGS, MIX, commands
 
 import data_modules
-from data_modules.twins.folder_faults import write_faults
+from models.stages.handoff import read_lineage
+from semihvision.cli.demo_data import write_twins
 from semihvision.cli.main import main
-from semihvision.core.card import CARD_MODULES
 from semihvision.core.errors import InputError
 from semihvision.tracking import TRAIN, ensure_experiment, store_client
 
@@ -22,75 +28,154 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning",
 )
 
-USES = {
-    "EuroradDataModule": "captions",
-    "PMCVQADataModule": "qa",
-    "PMCInstructDataModule": "conversations",
-    "Quilt1MDataModule": "captions",
-    "RadiopaediaDataModule": "qa",
-    "LLaVAMedDataModule": "conversations",
-    "PubMedVisionDataModule": "conversations",
-    "FolderDataModule": "captions",
-}
+TRAINED = [name for name in DATA_CONFIGS if name not in (MIX, "jama")]
+TEXTLESS = ["deeplesion", "lld_mmri", "mama_mia"]
+"""Sources whose owners ship no text at all."""
+TWO_STEPS = shlex.split("--trainer.max_steps 2 --data.batch_size 1 --data.global_batch_size 1")
+QUICK = shlex.split("--model.train_parts [language_model] --trainer.logger false")
+"""Leaves out what takes most of the time: tracing towers that are trained, MLflow."""
+
+Twin = Callable[[str], Path]
 
 
-def write(name: str, root: Path) -> Path:
-    source = data_modules.SOURCE_CLASSES[name]
-    if source == "folder":
-        write_faults(root, cases=6, seed=0)
-    else:
-        import_module(CARD_MODULES[source]).write_twin(root, cases=6, seed=0)
-    return root
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Twin:
+    """Draws a source's twin where the configurations' paths lead, once; gives that place."""
+    folder = tmp_path_factory.mktemp("sources")
+    (folder / "configs").symlink_to(CONFIGS)
+
+    @cache
+    def draw(source: str) -> Path:
+        write_twins(folder / "data", [source], cases=3, seed=0)
+        return folder
+
+    return draw
 
 
-@pytest.mark.parametrize("name", USES)
-def test_a_data_module_has_samples_to_train_on(name: str, tmp_path: Path) -> None:
-    made = getattr(data_modules, name)(str(write(name, tmp_path)), uses=[USES[name]])
+@pytest.fixture
+def here(drawn: Twin, monkeypatch: pytest.MonkeyPatch, mlflow_store: object) -> Iterator[Twin]:
+    """Like `drawn`, and commands run in that place, on one thread."""
 
-    examples = made.examples("train")
+    def enter(source: str) -> Path:
+        folder = drawn(source)
+        monkeypatch.chdir(folder)
+        return folder
 
-    assert len(examples) >= 2
-    assert all(example.turns[-1].role == "gpt" for example in examples)
-    shown = [sum(turn.text.count("<image>") for turn in e.turns) for e in examples]
-    assert shown == [len(example.images) for example in examples]
-    assert len(made.data_hash) == 64
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield enter
+    torch.set_num_threads(threads)
 
 
-def test_jama_is_never_trained_on(tmp_path: Path) -> None:
-    made = data_modules.JAMADataModule(str(write("JAMADataModule", tmp_path)))
+def model_folder(folder: Path) -> list[str]:
+    """Arguments that leave only the callback that writes the model."""
+    callback = f"{{class_path: semihvision.training.ModelFolder, init_args: {{folder: {folder}}}}}"
+    return ["--trainer.callbacks", f"[{callback}]"]
 
-    assert len(made.examples("test")) == 6
-    with pytest.raises(InputError, match="no samples in split 'train'"):
-        made.setup("fit")
+
+def class_name(source: str) -> str:
+    return next(name for name, own in data_modules.SOURCE_CLASSES.items() if own == source)
+
+
+def module(source: str, folder: Path, **settings: Any) -> Any:
+    return getattr(data_modules, class_name(source))(str(folder / "data" / source), **settings)
+
+
+@pytest.mark.parametrize("source", TRAINED)
+def test_the_commands_of_a_source_lead_to_a_model(source: str, here: Twin, tmp_path: Path) -> None:
+    here(source)
+    typed = commands(source)
+    for argv in typed.before:
+        assert main(argv) == 0
+    model = tmp_path / "model"
+
+    assert main([*typed.on_a_cpu(), *TWO_STEPS, *QUICK, *model_folder(model)]) == 0
+
+    (entry,) = read_lineage(model)
+    assert entry["steps"] == 2
+    assert source in entry["data"]["sources"]
+    written = entry["data"]["producers"]
+    assert ("template" in written) == any(argv[0] == "annotate" for argv in typed.before)
+    assert written.keys() == {"template"} or source not in TEXTLESS
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", USES)
-def test_two_steps_from_a_yaml_file(name: str, tmp_path: Path, mlflow_store: object) -> None:
-    root = write(name, tmp_path / "twin")
-    file = tmp_path / "fit.yaml"
-    file.write_text(
-        f"""
-run_name: two steps on {name}
-model:
-  class_path: models.InstructionTuning
-  init_args: {{preset: tiny, max_length: 384, max_new_tokens: 2}}
-data:
-  class_path: data_modules.{name}
-  init_args: {{root: {root}, uses: [{USES[name]}], batch_size: 1, validation_fraction: 0.0}}
-trainer:
-  accelerator: cpu
-  devices: 1
-  max_steps: 2
-  default_root_dir: {tmp_path}
-  enable_checkpointing: false
-  enable_progress_bar: false
-  log_every_n_steps: 1
-"""
-    )
-
-    assert main(["fit", "-c", str(file)]) in (0, 3)
-
+@pytest.mark.parametrize("source", TRAINED)
+def test_the_commands_of_a_source_leave_a_traceable_run(source: str, here: Twin) -> None:
+    folder, typed = here(source), commands(source)
+    for argv in typed.before:
+        assert main(argv) == 0
+    assert main([*typed.on_a_cpu(), *TWO_STEPS]) == 0
     (run, *_) = store_client().search_runs([ensure_experiment(TRAIN)], max_results=1)
-    assert run.info.run_name == f"two steps on {name}"
+    assert run.info.run_name == f"tiny-data_modules.{class_name(source)}"
     assert run.info.status == "FINISHED"
+    assert (folder / "runs" / run.info.run_name / "model" / "config.json").is_file()
+
+
+def test_a_mix_of_annotated_and_other_sources(here: Twin, tmp_path: Path) -> None:
+    sources = {"lld_mmri": "annotated.parquet", "vqa_rad": "parquet"}
+    for source in sources:
+        here(source)
+        for argv in commands(source).before:
+            assert main(argv) == 0
+    chosen = {
+        "records": "[" + ", ".join(f"data/{s}.{end}" for s, end in sources.items()) + "]",
+        "roots": "{" + ", ".join(f"{s}: data/{s}" for s in sources) + "}",
+        "source_weights": "{lld_mmri: 2.0}",
+    }
+    argv = ["fit", "-c", CPU_STAGE, "-c", f"configs/data/{MIX}.yaml", *TWO_STEPS, *QUICK]
+    for name, value in chosen.items():
+        argv += [f"--data.{name}", value]
+
+    assert main([*argv, *model_folder(tmp_path / "model")]) == 0
+
+    (entry,) = read_lineage(tmp_path / "model")
+    assert entry["data"]["sources"].keys() == sources.keys()
+
+
+@pytest.mark.parametrize("source", [*TEXTLESS, "folder"])
+def test_unannotated_records_are_named_with_the_commands_that_annotate_them(
+    source: str, here: Twin
+) -> None:
+    folder = here(source)
+    made = module(source, folder)
+    with pytest.raises(InputError) as refused:
+        made.setup("fit")
+    said = str(refused.value)
+    assert re.match(rf"{source}: (\d+) of \1 records have no text", said)
+    typed = [line for line in said.splitlines() if line.startswith("  semihvision ")]
+    assert f"semihvision prepare {source} --root {folder}/data/{source} " in typed[0]
+    for line in typed:
+        assert main(shlex.split(line)[1:]) == 0
+    found = module(source, folder, records=[f"{source}.annotated.parquet"], validation_fraction=0)
+    assert found.examples("train")
+
+
+def test_fit_ends_with_this_message(here: Twin, capsys: pytest.CaptureFixture[str]) -> None:
+    here("deeplesion")
+    prepare = commands("deeplesion").before[0]
+    assert main(prepare) == 0
+    argv = commands("deeplesion").on_a_cpu()
+    capsys.readouterr()
+
+    assert main([*argv, "--data.records", "[data/deeplesion.parquet]", *QUICK]) == 2
+
+    said = capsys.readouterr().err
+    assert "deeplesion: 3 of 3 records have no text, question or conversation" in said
+    assert "Traceback" not in said
+    assert (
+        "semihvision annotate run -c configs/annotate/default.yaml --records "
+        "data/deeplesion.parquet --root deeplesion=data/deeplesion --out "
+        "data/deeplesion.annotated.parquet"
+    ) in said
+
+
+def test_jama_is_tested_on_and_never_trained_on(here: Twin) -> None:
+    here("jama")
+    typed = commands("jama")
+    assert main(typed.before[0]) == 0
+    (command, *rest) = typed.on_a_cpu()
+    assert command == "test"
+    quick = [*QUICK, "--trainer.callbacks", "null"]
+    assert main(["test", *rest, *quick]) == 0
+    assert main(["fit", *rest, *quick]) == 2
