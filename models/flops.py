@@ -99,7 +99,11 @@ class ImageFlops:
 
 
 def image_flops(config: PMCCambrianConfig, trained_parts: Collection[str]) -> ImageFlops:
-    """Counts the vision path of one image of full size (no padding border).
+    """Counts the vision path of one square image.
+
+    Towers and connector see every image padded to a square, so of them this holds for all. The
+    samplers leave the padding border out: for other images this counts more than they compute (at
+    8B and stage 1, an image of 2:1: 3 % more in all).
 
     Args:
         config: Sizes.

@@ -2,11 +2,15 @@
 
 import pytest
 import torch
+from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from models.flops import Flops, StepFlops, decoder_flops, image_flops
+from models.modeling import PMCCambrian
+from models.padding import kept_grid
 from models.presets import preset
+from models.processing import PMCCambrianProcessor
 
 LENGTH = 12
 
@@ -52,6 +56,35 @@ def test_vision_path_of_the_published_sizes() -> None:
     assert counts.connector.forward > projectors
     # Weights of the first map need gradients, its input does not.
     assert projectors < counts.connector.backward < 2 * counts.connector.forward
+
+
+def test_every_image_costs_towers_and_connector_what_a_square_one_does() -> None:
+    size = (96, 48)
+    config = preset("tiny")
+    model = PMCCambrian(config).requires_grad_(False)
+    processor = PMCCambrianProcessor.from_preset("tiny")
+    pixels = processor.prepare_image(Image.new("RGB", size)).pixels
+    with FlopCounterMode(display=False) as encoders:
+        features = [tower(one[None]) for tower, one in zip(model.towers, pixels, strict=True)]
+    assert encoders.get_total_flops() == image_flops(config, ()).encoders.forward
+
+    def path(size: tuple[int, int]) -> tuple[float, float]:
+        """Operations up to the decoder, and of the samplers in it."""
+        with FlopCounterMode(display=False) as connector:
+            _, windows = model.encode_images(features, [size])
+        assert windows is not None
+        kept = kept_grid(*size, config.image_side)
+        chosen = windows.select(torch.arange(kept.rows * kept.columns))
+        hidden = torch.zeros(kept.rows * kept.columns, config.text_config.hidden_size)
+        with FlopCounterMode(display=False) as samplers:
+            for index in config.sampler_layers.values():
+                hidden = model.samplers[index](hidden, chosen)
+        return connector.get_total_flops(), samplers.get_total_flops()
+
+    square, own = path((336, 336)), path(size)
+    assert sum(square) == image_flops(config, ()).connector.forward
+    assert own[0] == square[0]
+    assert own[1] < square[1]
 
 
 def test_trained_towers_have_a_backward_pass() -> None:

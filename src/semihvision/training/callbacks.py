@@ -1,7 +1,8 @@
 """What a run leaves behind: the model folder, its provenance in the tracker, its predictions."""
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,9 +12,9 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import MLFlowLogger
 
 from semihvision.core.errors import InputError
-from semihvision.core.hashing import hash_path
 from semihvision.tracking import code_tags
 
+_log = logging.getLogger(__name__)
 
 class ModelFolder(Callback):
     """Writes the trained model as a folder that the next stage and `evaluate` read.
@@ -44,11 +45,11 @@ class RunProvenance(SaveConfigCallback):
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Called once, on rank 0, when the data were read and before the first step."""
         text = self.parser.dump(self.config, skip_none=False)
-        data, init_from = trainer.datamodule, getattr(pl_module, "init_from", None)  # type: ignore[attr-defined]
+        data = trainer.datamodule  # type: ignore[attr-defined]
         tags = {
             "stage": type(pl_module).__name__,
             "data_hash": getattr(data, "data_hash", ""),
-            "init_from_hash": hash_path(init_from) if init_from else "",
+            "init_from_hash": getattr(pl_module, "init_from_hash", ""),
         }
         for logger in trainer.loggers:
             if isinstance(logger, MLFlowLogger):
@@ -56,8 +57,7 @@ class RunProvenance(SaveConfigCallback):
                 client.log_text(run_id, text, "config.yaml")
                 for name, value in tags.items():
                     client.set_tag(run_id, name, value)
-                for name, count in (data.summary() if data is not None else {}).items():
-                    client.log_param(run_id, name, count)
+                _log_counts(client, run_id, data.summary() if data is not None else {})
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Tags the run with the hashes of the tower weights, once the model is built."""
@@ -66,6 +66,20 @@ class RunProvenance(SaveConfigCallback):
                 if isinstance(logger, MLFlowLogger) and trainer.is_global_zero:
                     run_id = cast(str, logger.run_id)
                     logger.experiment.set_tag(run_id, f"tower_weights/{name}", weights.sha256)
+
+
+def _log_counts(client: Any, run_id: str, counts: Mapping[str, float]) -> None:
+    """Logs counts as parameters, which no tracker lets change.
+
+    A run that goes on keeps those it began with; what has changed becomes a tag ``resumed/<name>``.
+    """
+    begun = client.get_run(run_id).data.params
+    for name, count in counts.items():
+        if begun.get(name, str(count)) == str(count):
+            client.log_param(run_id, name, count)
+        else:
+            _log.warning("%s is %s, was %s when this run began", name, count, begun[name])
+            client.set_tag(run_id, f"resumed/{name}", count)
 
 
 class PredictionWriter(BasePredictionWriter):

@@ -1,0 +1,40 @@
+"""One kernel updates the weights where all are on GPUs; on a CPU nothing changes."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from models.stages.optimiser import adamw_with_cosine, all_on_gpus
+
+
+def groups(*devices: str) -> list[dict[str, Any]]:
+    """Groups of one parameter each, on devices that need not be here."""
+    return [{"params": [SimpleNamespace(device=torch.device(name))]} for name in devices]
+
+
+def test_all_parameters_must_be_on_gpus() -> None:
+    assert all_on_gpus(groups("cuda:0", "cuda:1"))
+    # Shards in host memory.
+    assert not all_on_gpus(groups("cuda:0", "cpu"))
+
+
+def test_a_cpu_keeps_the_optimizer_it_had() -> None:
+    weights = [torch.nn.Parameter(torch.linspace(-1, 1, 8)) for _ in range(2)]
+    ours: Any = adamw_with_cosine(
+        [{"params": weights[:1], "lr": 1e-2, "name": "newline"}],
+        steps=4,
+        warmup_fraction=0.0,
+        weight_decay=0.1,
+        beta2=0.98,
+    )
+    plain = torch.optim.AdamW(weights[1:], lr=1e-2, weight_decay=0.1, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(plain, 4)
+    assert not ours["optimizer"].defaults["fused"]
+    for _ in range(4):
+        for weight, optimizer in zip(weights, (ours["optimizer"], plain), strict=True):
+            weight.grad = weight.detach() ** 2 + 1
+            optimizer.step()
+        ours["lr_scheduler"]["scheduler"].step()
+        schedule.step()
+    torch.testing.assert_close(weights[0], weights[1])
