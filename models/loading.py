@@ -1,6 +1,7 @@
 """Loading a model folder strictly: no weight is made up, and what is wrong is said."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,37 @@ from torch import Tensor
 from semihvision.core.errors import InputError
 
 _WRONG_KEYS = ("missing_keys", "unexpected_keys", "mismatched_keys")
+
+
+def load_model(
+    load: Callable[..., Any],
+    config_class: Any,
+    folder: str | Path,
+    arguments: tuple[Any, ...],
+    settings: dict[str, Any],
+) -> Any:
+    """The model of a folder, its towers frozen.
+
+    Args:
+        load: ``PreTrainedModel.from_pretrained`` of the model's class.
+        config_class: Reads the folder's configuration where ``settings`` bring none.
+        folder: As `save_pretrained` wrote it.
+        arguments: For ``load``.
+        settings: Likewise; with ``output_loading_info`` also what that tells is returned.
+
+    Raises:
+        InputError: No such folder, files damaged, or they lack weights, hold others (none is ever
+            made up), or hold NaN or infinity.
+    """
+    wants_info = settings.pop("output_loading_info", False)
+    if "config" not in settings:  # the automatic classes bring it, also from a hub
+        settings["config"] = config_class.from_folder(folder)
+    loaded = load_strictly(
+        partial(load, folder, *arguments, **settings, output_loading_info=True), folder
+    )
+    # Loading replaces parameters by new ones that require gradients.
+    loaded[0].towers.requires_grad_(False)
+    return loaded if wants_info else loaded[0]
 
 
 def load_strictly(load: Callable[[], tuple[Any, dict[str, Any]]], folder: str | Path) -> Any:

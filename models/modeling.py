@@ -9,29 +9,28 @@ in `generate` alike (the official `forward` skips the samplers unless a `generat
 """
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from .attention_blocks import ATTENTION_BLOCKS, BLOCKED, plan_blocks
-from .attention_masks import decoder_mask
 from .configuration import PMCCambrianConfig
 from .connector import Connector, projector
-from .fusion import ImageLayout, PaddingSide, plan_layout
+from .decoding import decode
+from .fusing import FuseOptions, encode_images, fuse_inputs
+from .fusion import ImageLayout, PaddingSide
 from .generation import FusedGenerationMixin
-from .inputs import FusedInputs, check_one_per_tower, embed_text
-from .loading import load_strictly
+from .initial_values import set_initial_values, set_initial_vector
+from .inputs import FusedInputs
+from .loading import load_model
 from .losses import LossKind
-from .outputs import PMCCambrianOutput, score
-from .samplers import SAMPLER_INPUTS, SamplerInputs, attach_samplers, check_all_ran
-from .segments import expand_segments
+from .outputs import PMCCambrianOutput, output_of
+from .samplers import SamplerInputs, attach_samplers
 from .sva import SamplerLayer
 from .towers import VisionTower
-from .windows import Windows, make_windows
+from .windows import Windows
 
 
 class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-untyped-call]
@@ -85,12 +84,7 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
 
     @classmethod
     def from_preset(cls, name: str, device: str | torch.device | None = None) -> "PMCCambrian":
-        """A randomly initialised model of a preset.
-
-        Args:
-            name: ``tiny`` or ``8b``.
-            device: Where the weights are made; ``meta`` makes none.
-        """
+        """A random model of a preset, ``tiny`` or ``8b``; on ``meta`` without values."""
         from .presets import preset
 
         with torch.device(device or "cpu"):
@@ -100,47 +94,19 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
     def from_pretrained(  # type: ignore[override]
         cls, folder: str | Path, *args: Any, **kwargs: Any
     ) -> Any:
-        """Loads a model folder; like ``PreTrainedModel.from_pretrained``, but strict.
-
-        Args:
-            folder: As `save_pretrained` wrote it.
-            *args: See ``PreTrainedModel.from_pretrained``.
-            **kwargs: See ``PreTrainedModel.from_pretrained``.
-
-        Raises:
-            InputError: No such folder, files damaged, or they lack weights, hold others (none is
-                ever made up), or hold NaN or infinity.
-        """
-        wants_info = kwargs.pop("output_loading_info", False)
-        kwargs["output_loading_info"] = True
-        if "config" not in kwargs:  # the automatic classes bring it, also from a hub
-            kwargs["config"] = PMCCambrianConfig.from_folder(folder)
-        load: Any = partial(super().from_pretrained, folder, *args, **kwargs)
-        loaded = load_strictly(load, folder)
-        model: Any = loaded[0]
-        # Loading replaces parameters by new ones that require gradients.
-        model.towers.requires_grad_(False)
-        return loaded if wants_info else model
+        """Loads a model folder as transformers does, but strictly: see `models.loading`."""
+        return load_model(super().from_pretrained, cls.config_class, folder, args, kwargs)
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Initial values of projectors, connector, samplers, query and newline.
+        """Initial values of `models.initial_values`.
 
         The decoder initialises itself; towers come initialised from timm and are marked so.
-
-        Source: cambrian.md section 7 for query and newline. Deviation: linear maps start from
-        N(0, 1/inputs) without bias instead of PyTorch's default, whose gain of 1/3 in variance,
-        six maps deep, leaves next to nothing of what differs between two images: `tiny` trained
-        from scratch then sits at chance for 250 steps and more.
         """
         if module is self:
-            nn.init.normal_(self.query, std=self.config.vision_hidden_size**-0.5)
-            nn.init.normal_(self.newline, std=self.config.text_config.hidden_size**-0.5)
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=module.in_features**-0.5)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif callable(reset := getattr(module, "reset_parameters", None)):
-            reset()
+            set_initial_vector(self.query)
+            set_initial_vector(self.newline)
+        else:
+            set_initial_values(module)
 
     def get_input_embeddings(self) -> nn.Module:
         """Token embeddings of the language model."""
@@ -159,26 +125,8 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
     def encode_images(
         self, tower_features: Sequence[Tensor], sizes_wh: Sequence[tuple[int, int]]
     ) -> tuple[Tensor, Windows | None]:
-        """Image grid for the sequence and windows for the samplers.
-
-        Args:
-            tower_features: T tensors (N, a_t², C_t).
-            sizes_wh: Original width and height of the N images in pixels.
-
-        Returns:
-            (N, S², H) cells, and the windows of all N·S² cells (``None`` without samplers).
-        """
-        projected = [
-            project(features.to(self.query.dtype))
-            for project, features in zip(self.projectors, tower_features, strict=True)
-        ]
-        sides = set(self.config.query_sides)
-        if len(self.samplers):
-            sides.add(self.config.image_side)
-        windows = {side: make_windows(projected, sizes_wh, side) for side in sides}
-        cells = self.connector(self.query, [windows[side] for side in self.config.query_sides])
-        inner = windows[self.config.image_side] if len(self.samplers) else None
-        return self.mm_projector(cells), inner
+        """Image grid for the sequence and windows for the samplers: see `models.fusing`."""
+        return encode_images(self, tower_features, sizes_wh)
 
     def fuse(
         self,
@@ -187,77 +135,15 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
         pixel_values: Sequence[Tensor] | None = None,
         image_sizes_wh: Tensor | None = None,
         labels: Tensor | None = None,
-        *,
-        tower_features: Sequence[Tensor] | None = None,
-        padding_side: PaddingSide = "right",
-        image_layout: ImageLayout = "unpadded",
-        row_length: int | None = None,
-        segment_ids: Tensor | None = None,
-        branch_ids: Tensor | None = None,
+        **options: Unpack[FuseOptions],
     ) -> FusedInputs:
         """Replaces image placeholders by image tokens; `forward` and `generate` both start here.
 
-        Args:
-            input_ids: (B, L) int64.
-            attention_mask: (B, L); ``None`` where every token counts.
-            pixel_values: T tensors (N, 3, R_t, R_t); empty or ``None`` without images.
-            image_sizes_wh: (N, 2) original width and height in pixels.
-            labels: (B, L) int64.
-            tower_features: T tensors (N, a_t², C_t) in place of ``pixel_values``.
-            padding_side: Where shorter rows are padded.
-            image_layout: ``unpadded``, or ``fixed`` for S·(S+1) tokens an image.
-            row_length: L'; ``None`` for the longest row's.
-            segment_ids: (B, L) int64 of packed rows; ``None`` where every row is one sample.
-            branch_ids: (B, L) int64; goes with ``segment_ids``.
-
-        Raises:
-            ValueError: Placeholders and images differ in number, an id is neither a placeholder
-                nor in the vocabulary, or a row is longer than ``row_length``.
+        Arguments and errors are those of `models.fusing.fuse_inputs`.
         """
-        sizes = [] if image_sizes_wh is None else [(w, h) for w, h in image_sizes_wh.tolist()]
-        layout = plan_layout(
-            input_ids,
-            attention_mask,
-            sizes,
-            image_side=self.config.image_side,
-            image_token_id=self.config.image_token_id,
-            padding_side=padding_side,
-            image_layout=image_layout,
-            row_length=row_length,
+        return fuse_inputs(
+            self, input_ids, attention_mask, pixel_values, image_sizes_wh, labels, **options
         )
-        table: Any = self.get_input_embeddings()
-        text = embed_text(table, input_ids, attention_mask, self.config.image_token_id)
-        sampler_inputs = None
-        if sizes:
-            features = self._tower_features(pixel_values, tower_features, len(sizes))
-            cells, windows = self.encode_images(features, sizes)
-            if windows is not None:
-                sampler_inputs = SamplerInputs(windows.select(layout.cells), layout.positions)
-        else:
-            cells = text.new_zeros(0, self.config.image_token_len, text.shape[-1])
-        ignore_index = self.config.ignore_index
-        return FusedInputs(
-            inputs_embeds=layout.embed(text, cells, self.newline),
-            attention_mask=layout.attention_mask,
-            labels=None if labels is None else layout.expand_labels(labels, ignore_index),
-            sampler_inputs=sampler_inputs,
-            segments=expand_segments(layout, image_layout, segment_ids, branch_ids),
-        )
-
-    def _tower_features(
-        self,
-        pixel_values: Sequence[Tensor] | None,
-        tower_features: Sequence[Tensor] | None,
-        num_images: int,
-    ) -> list[Tensor]:
-        given = check_one_per_tower(
-            pixel_values if tower_features is None else tower_features,
-            num_towers=len(self.towers),
-            num_images=num_images,
-        )
-        if tower_features is not None:
-            return list(given)
-        return [tower(pixels) for tower, pixels in zip(self.towers, given, strict=True)]
 
     def forward(
         self,
@@ -343,11 +229,15 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
         if use_cache is None and self.training:
             use_cache = False
         cache = {"past_key_values": past_key_values, "use_cache": use_cache}
-        output = self._decode(fused, position_ids=position_ids, **cache, **kwargs)
-        if fused.labels is None:
-            logits = self.get_output_embeddings()(output.last_hidden_state[:, -logits_to_keep:])
-            return PMCCambrianOutput(logits=logits.float(), past_key_values=output.past_key_values)
-        return score(
+        output = decode(
+            self.language_model,
+            fused,
+            self.config.sampler_layers,
+            position_ids=position_ids,
+            **cache,
+            **kwargs,
+        )
+        return output_of(
             output,
             fused.labels,
             self.get_output_embeddings(),
@@ -357,28 +247,3 @@ class PMCCambrian(PreTrainedModel, FusedGenerationMixin):  # type: ignore[no-unt
             logits_to_keep=logits_to_keep,
             num_items_in_batch=num_items_in_batch,
         )
-
-    def _decode(
-        self, fused: FusedInputs, *, position_ids: Tensor | None = None, **kwargs: Any
-    ) -> Any:
-        """Runs the decoder without its head; the samplers run where images are fused."""
-        mask: Any = fused.attention_mask
-        if fused.segments is not None:
-            position_ids = fused.segments.position_ids() if position_ids is None else position_ids
-            config, dtype = self.language_model.config, fused.inputs_embeds.dtype
-            blocked = config._attn_implementation == BLOCKED
-            blocks = plan_blocks(fused.segments) if blocked else None
-            mask = decoder_mask(fused.segments, position_ids, config, dtype, blocks)
-            if blocks is not None:
-                kwargs[ATTENTION_BLOCKS] = blocks
-        if fused.sampler_inputs is not None:
-            kwargs[SAMPLER_INPUTS] = fused.sampler_inputs
-        output = self.language_model.model(
-            inputs_embeds=fused.inputs_embeds,
-            attention_mask=mask,
-            position_ids=position_ids,
-            **kwargs,
-        )
-        if fused.sampler_inputs is not None:
-            check_all_ran(fused.sampler_inputs, self.config.sampler_layers)
-        return output

@@ -33,9 +33,9 @@ class PMCCambrianOutput(CausalLMOutputWithPast):
     row_loss_sums: Tensor | None = None
 
 
-def score(
+def output_of(
     decoded: Any,
-    labels: Tensor,
+    labels: Tensor | None,
     head: nn.Module,
     ignore_index: int,
     *,
@@ -48,7 +48,7 @@ def score(
 
     Args:
         decoded: The decoder's output: hidden states (B, L', H) and cache.
-        labels: (B, L') int64.
+        labels: (B, L') int64; ``None`` for logits alone.
         head: H to the vocabulary.
         ignore_index: Label of a token that is not trained.
         training: No logits and no losses by row.
@@ -57,6 +57,9 @@ def score(
         num_items_in_batch: Trained tokens that the loss is the mean over; ``None`` for these.
     """
     hidden, logits, by_row = decoded.last_hidden_state, None, None
+    if labels is None:
+        logits = head(hidden[:, -logits_to_keep:]).float()
+        return PMCCambrianOutput(logits=logits, past_key_values=decoded.past_key_values)
     if training or kind == "chunked":
         total = loss_from_hidden(hidden, labels, head, ignore_index, kind=kind)
     else:

@@ -1,11 +1,14 @@
 """The processor's settings in a model folder: what its prompts and pixels must be at every use."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from semihvision.core.errors import InputError
+from semihvision.core.files import write_text_atomically
 
+from .configuration import PMCCambrianConfig
 from .official_prompt import OfficialPrompt, read_system_prompt
 
 SETTINGS_FILE = "processing.json"
@@ -40,6 +43,72 @@ def read_settings(folder: str | Path) -> dict[str, Any]:
             f"{path}: {type(error).__name__} while reading the processor's settings; expected "
             "a model folder as training writes it"
         ) from None
+
+
+def write_settings(
+    folder: str | Path,
+    *,
+    system_prompt: str,
+    template: str,
+    max_length: int,
+    preprocessing: str,
+    official: OfficialPrompt | None,
+) -> None:
+    """Writes what `read_settings` reads.
+
+    Args:
+        folder: The model folder.
+        system_prompt: System text; empty for none.
+        template: Style of the template.
+        max_length: Longest sequence in tokens, images expanded.
+        preprocessing: Path of the images.
+        official: What the prompt must be; ``None`` for own weights.
+    """
+    settings: dict[str, Any] = {
+        "system_prompt": system_prompt,
+        "template": template,
+        "max_length": max_length,
+        "preprocessing": preprocessing,
+    }
+    if official is not None:
+        settings["official"] = asdict(official)
+    text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+    write_text_atomically(Path(folder) / SETTINGS_FILE, text)
+
+
+def settings_for_use(
+    folder: str | Path,
+    *,
+    system_prompt: str | None,
+    other_prompt: bool,
+    max_length: int | None,
+) -> dict[str, Any]:
+    """A folder's settings with what its user wants otherwise, as arguments of the class.
+
+    Args:
+        folder: The model folder.
+        system_prompt: System text in place of the folder's; ``None`` for the folder's.
+        other_prompt: Do not hold the prompt to that of the folder's official checkpoint.
+        max_length: Longest sequence in tokens in place of the folder's, at most the positions that
+            the decoder knows; ``None`` for the folder's.
+
+    Raises:
+        InputError: As in `read_settings`, or ``max_length`` is out of range.
+    """
+    settings = read_settings(folder)
+    if other_prompt:
+        settings["official"] = None
+    if system_prompt is not None:
+        settings["system_prompt"] = system_prompt
+    if max_length is not None:
+        limit = PMCCambrianConfig.from_folder(folder).text_config.max_position_embeddings
+        if not 1 <= max_length <= limit:
+            raise InputError(
+                f"max_length {max_length}: expected 1 to {limit}, the positions that this model "
+                "knows"
+            )
+        settings["max_length"] = max_length
+    return settings
 
 
 def taken_over(

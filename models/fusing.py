@@ -1,0 +1,153 @@
+"""From images and token ids to what the language model reads.
+
+Legend: B rows, L input length, L' length after image expansion, N images in the batch, T towers,
+a_t grid side of tower t, C_t its channels, V vision width, S image side, H language width.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypedDict
+
+from torch import Tensor, nn
+
+from .fusion import ImageLayout, PaddingSide, plan_layout
+from .inputs import FusedInputs, check_one_per_tower, embed_text
+from .samplers import SamplerInputs
+from .segments import expand_segments
+from .windows import Windows, make_windows
+
+
+class VisionPath(Protocol):
+    """The parts of the model between pixels and the language model."""
+
+    config: Any
+    towers: nn.ModuleList
+    projectors: nn.ModuleList
+    query: nn.Parameter
+    connector: Any
+    mm_projector: nn.Sequential
+    newline: nn.Parameter
+    samplers: nn.ModuleList
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Token embeddings of the language model."""
+        ...
+
+
+def encode_images(
+    model: VisionPath, tower_features: Sequence[Tensor], sizes_wh: Sequence[tuple[int, int]]
+) -> tuple[Tensor, Windows | None]:
+    """Image grid for the sequence and windows for the samplers.
+
+    Args:
+        model: Its projectors and connector are used.
+        tower_features: T tensors (N, a_t², C_t).
+        sizes_wh: Original width and height of the N images in pixels.
+
+    Returns:
+        (N, S², H) cells, and the windows of all N·S² cells (``None`` without samplers).
+    """
+    projected = [
+        project(features.to(model.query.dtype))
+        for project, features in zip(model.projectors, tower_features, strict=True)
+    ]
+    config = model.config
+    sides = set(config.query_sides)
+    if len(model.samplers):
+        sides.add(config.image_side)
+    windows = {side: make_windows(projected, sizes_wh, side) for side in sides}
+    cells = model.connector(model.query, [windows[side] for side in config.query_sides])
+    inner = windows[config.image_side] if len(model.samplers) else None
+    return model.mm_projector(cells), inner
+
+
+class FuseOptions(TypedDict, total=False):
+    """What `fuse_inputs` may be told beyond the batch."""
+
+    tower_features: Sequence[Tensor] | None
+    padding_side: PaddingSide
+    image_layout: ImageLayout
+    row_length: int | None
+    segment_ids: Tensor | None
+    branch_ids: Tensor | None
+
+
+def fuse_inputs(
+    model: VisionPath,
+    input_ids: Tensor,
+    attention_mask: Tensor | None,
+    pixel_values: Sequence[Tensor] | None,
+    image_sizes_wh: Tensor | None,
+    labels: Tensor | None,
+    *,
+    tower_features: Sequence[Tensor] | None = None,
+    padding_side: PaddingSide = "right",
+    image_layout: ImageLayout = "unpadded",
+    row_length: int | None = None,
+    segment_ids: Tensor | None = None,
+    branch_ids: Tensor | None = None,
+) -> FusedInputs:
+    """Replaces image placeholders by image tokens.
+
+    Args:
+        model: Its vision path and embeddings are used.
+        input_ids: (B, L) int64.
+        attention_mask: (B, L); ``None`` where every token counts.
+        pixel_values: T tensors (N, 3, R_t, R_t); empty or ``None`` without images.
+        image_sizes_wh: (N, 2) original width and height in pixels.
+        labels: (B, L) int64.
+        tower_features: T tensors (N, a_t², C_t) in place of ``pixel_values``.
+        padding_side: Where shorter rows are padded.
+        image_layout: ``unpadded``, or ``fixed`` for S·(S+1) tokens an image.
+        row_length: L'; ``None`` for the longest row's.
+        segment_ids: (B, L) int64 of packed rows; ``None`` where every row is one sample.
+        branch_ids: (B, L) int64; goes with ``segment_ids``.
+
+    Raises:
+        ValueError: Placeholders and images differ in number, an id is neither a placeholder nor in
+            the vocabulary, or a row is longer than ``row_length``.
+    """
+    config = model.config
+    sizes = [] if image_sizes_wh is None else [(w, h) for w, h in image_sizes_wh.tolist()]
+    layout = plan_layout(
+        input_ids,
+        attention_mask,
+        sizes,
+        image_side=config.image_side,
+        image_token_id=config.image_token_id,
+        padding_side=padding_side,
+        image_layout=image_layout,
+        row_length=row_length,
+    )
+    table: Any = model.get_input_embeddings()
+    text = embed_text(table, input_ids, attention_mask, config.image_token_id)
+    sampler_inputs = None
+    if sizes:
+        features = _tower_features(model.towers, pixel_values, tower_features, len(sizes))
+        cells, windows = encode_images(model, features, sizes)
+        if windows is not None:
+            sampler_inputs = SamplerInputs(windows.select(layout.cells), layout.positions)
+    else:
+        cells = text.new_zeros(0, config.image_token_len, text.shape[-1])
+    return FusedInputs(
+        inputs_embeds=layout.embed(text, cells, model.newline),
+        attention_mask=layout.attention_mask,
+        labels=None if labels is None else layout.expand_labels(labels, config.ignore_index),
+        sampler_inputs=sampler_inputs,
+        segments=expand_segments(layout, image_layout, segment_ids, branch_ids),
+    )
+
+
+def _tower_features(
+    towers: nn.ModuleList,
+    pixel_values: Sequence[Tensor] | None,
+    tower_features: Sequence[Tensor] | None,
+    num_images: int,
+) -> list[Tensor]:
+    given = check_one_per_tower(
+        pixel_values if tower_features is None else tower_features,
+        num_towers=len(towers),
+        num_images=num_images,
+    )
+    if tower_features is not None:
+        return list(given)
+    return [tower(pixels) for tower, pixels in zip(towers, given, strict=True)]
