@@ -1,6 +1,7 @@
-"""What the three stages share: building or taking over the model, groups, schedule, steps.
+"""What the three stages share: settings, building or taking over the model, groups, handing on.
 
-A stage is a table of trained parts (`Stage.parts`) and its default rates; everything else is here.
+A stage is a table of trained parts (`Stage.parts`) and its default rates; everything else is here,
+and what it does with batches in `models.stages.steps`.
 """
 
 from dataclasses import asdict
@@ -8,12 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-import lightning as L
 import torch
-from lightning.pytorch.plugins.precision import Precision
-from lightning.pytorch.utilities import GradClipAlgorithmType
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
 
 from models.acceleration import ActivationCheckpointing
 from models.attention_masks import Attention
@@ -21,25 +18,22 @@ from models.fitting import TooLong
 from models.fusion import ImageLayout
 from models.lora import LoRASettings
 from models.losses import LossKind
-from models.modeling import PMCCambrian
 from models.preprocessing import Preprocessing
 from models.presets import preset as preset_config
 from models.processing import PMCCambrianProcessor
 from models.processor_settings import taken_over
-from models.stages.batches import RowLosses, answers, row_losses, run
 from models.stages.building import ModelPlan, build, build_sharded
 from models.stages.handoff import check_taken_over, read_lineage
 from models.stages.model_folder import save_folder
 from models.stages.optimiser import adamw_with_cosine, parameter_groups, rates_by_part
-from models.stages.window import StepWindow, scale_gradients
+from models.stages.steps import Steps
 from models.template import TemplateStyle
 from models.tokenizer import load_tokenizer, tokenizer_hash
 from models.tower_weights import TowerWeights, check_tower_sources
-from semihvision.core.batch import Batch
 from semihvision.core.hashing import hash_path
 
 
-class Stage(L.LightningModule):
+class Stage(Steps):
     """One training stage of PMC-Cambrian.
 
     Args:
@@ -161,16 +155,14 @@ class Stage(L.LightningModule):
             compiled=compile_blocks,
         )
         self.loss_kind: LossKind = loss
-        self.attention: Attention = attention
+        self.attention = attention
         self.cpu_offload = cpu_offload
-        self.model: PMCCambrian | None = None
-        self._window = StepWindow()
 
     def configure_model(self) -> None:
         """Builds the model once, sharded where the strategy shards, and freezes its other parts."""
         if self.model is not None:
             return
-        if self._sharded:
+        if self.sharded:
             self.model, self.loaded_towers = build_sharded(
                 self.plan,
                 cast(Any, self.device_mesh)["data_parallel"],
@@ -183,23 +175,11 @@ class Stage(L.LightningModule):
         self.model.loss_kind = self.loss_kind
         self.model.set_attn_implementation(self.attention)
 
-    @property
-    def _sharded(self) -> bool:
-        """Whether the strategy shards. Generation runs on whole models, so `predict` never does."""
-        return self.device_mesh is not None and not self.trainer.predicting
-
     def _compute_dtype(self) -> torch.dtype | None:
         trainer = self._trainer  # None where a stage is built outside a run.
         if trainer is None or not str(trainer.precision).startswith("bf16"):
             return None
         return torch.bfloat16
-
-    @property
-    def network(self) -> PMCCambrian:
-        """The model; an error before `configure_model`."""
-        if self.model is None:
-            raise RuntimeError("the model is built in configure_model(), which has not run yet")
-        return self.model
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with one group per trained part; linear warm-up, then cosine to zero."""
@@ -210,100 +190,8 @@ class Stage(L.LightningModule):
             weight_decay=self.weight_decay,
             beta2=self.adam_beta2,
             # float16's scaler wants to see the gradients before they are clipped.
-            fuse=self._scaler is None,
+            fuse=self.scaler is None,
         )
-
-    @property
-    def _scaler(self) -> object | None:
-        return getattr(self.trainer.precision_plugin, "scaler", None)
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Lightning's own; it refuses fused optimizers also where there is no scaler."""
-        if self._scaler is not None:
-            super().configure_gradient_clipping(
-                optimizer, gradient_clip_val, gradient_clip_algorithm
-            )
-        elif gradient_clip_val:
-            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
-            Precision.clip_gradients(
-                self.trainer.precision_plugin, optimizer, gradient_clip_val, algorithm
-            )
-
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Loss of one batch, summed over its trained tokens; `backward` makes the step's mean."""
-        # Training in one process does what several do, so that momentum moves the same weights.
-        output = run(self.network, batch, needs_image=True)
-        loss_sum = cast(Tensor, output.loss_sum)
-        self._window.add(loss_sum, cast(Tensor, output.num_trained_tokens))
-        self._ends_step = self._is_last_of_step(batch_index)
-        return loss_sum
-
-    def _is_last_of_step(self, batch_index: int) -> bool:
-        every = self.trainer.accumulate_grad_batches
-        return (batch_index + 1) % every == 0 or self.trainer.is_last_batch
-
-    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Sums gradients; after a step's last batch, divides them by all its trained tokens.
-
-        This runs before every hook and callback that looks at gradients.
-        """
-        super().backward(loss, *args, **kwargs)
-        if not self._ends_step:
-            return
-        mean, num_tokens = self._window.close(self.network.parameters())
-        # Lightning has divided the sums by the batches of a step, the strategy by the processes.
-        divided_by = self.trainer.accumulate_grad_batches * self.trainer.world_size
-        scale_gradients(self.network.parameters(), divided_by / num_tokens)
-        self.step_loss = mean
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Logs the mean loss over the trained tokens of the step, on all processes."""
-        self.log("train/loss", self.step_loss, prog_bar=True)
-
-    def validation_step(self, batch: Batch, batch_index: int) -> RowLosses:
-        """Logs the mean validation loss over trained tokens; losses by row are for callbacks."""
-        return self._evaluation_step(batch, "validation/loss")
-
-    def test_step(self, batch: Batch, batch_index: int) -> RowLosses:
-        """Logs the mean test loss over trained tokens; losses by row are for callbacks."""
-        return self._evaluation_step(batch, "test/loss")
-
-    def _evaluation_step(self, batch: Batch, name: str) -> RowLosses:
-        output = run(self.network, batch, needs_image=self._sharded)
-        num_tokens = int(cast(Tensor, output.num_trained_tokens))
-        mean = cast(Tensor, output.loss_sum) / max(num_tokens, 1)
-        self.log(name, mean, prog_bar=True, batch_size=num_tokens, sync_dist=True)
-        return row_losses(output, batch)
-
-    def predict_step(self, batch: Batch, batch_index: int) -> list[dict[str, str]]:
-        """Greedy answers: one ``{"id": ..., "answer": ...}`` per sample."""
-        return answers(
-            self.network,
-            self.processor,
-            batch,
-            attention=self.attention,
-            max_new_tokens=self.max_new_tokens,
-        )
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leaves frozen towers out: they are known by name and come from their own weights."""
-        if "towers" not in self.train_parts:
-            state = checkpoint["state_dict"]
-            for name in [name for name in state if name.startswith("model.towers.")]:
-                del state[name]
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Puts this model's own frozen towers back where a checkpoint left them out."""
-        if "towers" not in self.train_parts:
-            state = checkpoint["state_dict"]
-            for name, value in self.state_dict().items():
-                if name.startswith("model.towers."):
-                    state.setdefault(name, value)
 
     @cached_property
     def init_from_hash(self) -> str:
