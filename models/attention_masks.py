@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .attention_blocks import BLOCKED, Blocks
+from .block_masks import flex_block_mask
 from .segments import MaskMod, Segments
 
 Attention = Literal["sdpa", "blocked_sdpa", "flex_attention", "eager"]
@@ -40,13 +41,15 @@ def decoder_mask(
         ValueError: The attention cannot use such a mask.
     """
     implementation = config._attn_implementation
-    if implementation not in _FORMS and blocks is None:
+    if implementation not in _KNOWN or (implementation == BLOCKED and blocks is None):
         raise ValueError(
             f"attention {implementation!r} takes no mask of packed rows or fixed image layout; "
-            f"expected one of {', '.join([*_FORMS, BLOCKED])}"
+            f"expected one of {', '.join(_KNOWN)}"
         )
 
     def make(window: int | None) -> Any:
+        if implementation == "flex_attention":
+            return flex_block_mask(segments, position_ids, window)
         sees = segments.sight(position_ids, window)
         if blocks is not None:
             return blocks.mask(sees, position_ids.shape[1])
@@ -71,12 +74,5 @@ def _additive_mask(sees: MaskMod, position_ids: Tensor, dtype: torch.dtype) -> T
     return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)
 
 
-def _block_mask(sees: MaskMod, position_ids: Tensor, _dtype: torch.dtype) -> Any:
-    from torch.nn.attention.flex_attention import create_block_mask
-
-    num_rows, length = position_ids.shape
-    # Makes the whole (B, L', L') mask of bools on the way, 16 MiB for a row of 4,096.
-    return create_block_mask(sees, num_rows, None, length, length, device=str(position_ids.device))
-
-
-_FORMS = {"sdpa": _bool_mask, "eager": _additive_mask, "flex_attention": _block_mask}
+_FORMS = {"sdpa": _bool_mask, "eager": _additive_mask}
+_KNOWN = (*_FORMS, "flex_attention", BLOCKED)

@@ -16,6 +16,7 @@ Source: our own; the idea of branches over one image is Molmo's ("message trees"
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,6 +30,23 @@ PREFIX = 0
 
 PADDING = -1
 """Segment id of padding."""
+
+_MOST_BRANCHES = 1 << 16  # Each takes a token, and rows are shorter.
+_UNSEEN = -1  # The prefix of padding is -_MOST_BRANCHES.
+
+
+class Groups(NamedTuple):
+    """What a token belongs to: a key is seen by queries of whose two groups its own is one.
+
+    Attributes:
+        own: (B, L') int32, segment and branch.
+        prefix: (B, L') int32, the prefix of the segment.
+        seen_as: (B, L') int32, ``own`` or, of a token that does not count, a group nobody sees.
+    """
+
+    own: Tensor
+    prefix: Tensor
+    seen_as: Tensor
 
 
 @dataclass(frozen=True)
@@ -49,10 +67,16 @@ class Segments:
     def position_ids(self) -> Tensor:
         """(B, L') int64: how many tokens that count each token sees before itself."""
         counts = self.attended.cumsum(dim=1)
-        starts = _run_starts(self.segment_ids) | _run_starts(self.branch_ids)
+        starts = run_starts(self.segment_ids) | run_starts(self.branch_ids)
         before = (counts - self.attended.long()).where(starts, 0).cummax(dim=1).values
         prefix = _prefix_lengths(self).where(self.branch_ids != PREFIX, 0)
         return (counts - before - 1 + prefix).clamp(min=0)
+
+    def groups(self) -> "Groups":
+        """Segment and branch as one number, since FlexAttention reads it for every pair."""
+        prefix = self.segment_ids.int() * _MOST_BRANCHES
+        own = prefix + self.branch_ids.int()
+        return Groups(own, prefix, own.where(self.attended, _UNSEEN))
 
     def sight(self, position_ids: Tensor, window: int | None) -> MaskMod:
         """The rule of who sees whom, in the form FlexAttention wants it.
@@ -65,13 +89,12 @@ class Segments:
         Returns:
             A function of row, head, query index and key index (which broadcast) to bool.
         """
-        segment_ids, branch_ids, attended = self.segment_ids, self.branch_ids, self.attended
+        groups = self.groups()
 
         def sees(row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            branch = branch_ids[row, key]
-            same_branch = (branch == PREFIX) | (branch == branch_ids[row, query])
-            same_segment = segment_ids[row, key] == segment_ids[row, query]
-            seen = same_segment & same_branch & attended[row, key] & (key <= query)
+            group = groups.seen_as[row, key]
+            seen = (group == groups.own[row, query]) | (group == groups.prefix[row, query])
+            seen = seen & (key <= query)
             if window is not None:
                 seen = seen & (position_ids[row, query] - position_ids[row, key] < window)
             return seen | (query == key)
@@ -79,7 +102,7 @@ class Segments:
         return sees
 
 
-def _run_starts(ids: Tensor) -> Tensor:
+def run_starts(ids: Tensor) -> Tensor:
     """(B, L') bool, True where an id differs from the one before it."""
     changed = ids[:, 1:] != ids[:, :-1]
     return torch.cat([torch.ones_like(ids[:, :1], dtype=torch.bool), changed], dim=1)
@@ -87,7 +110,7 @@ def _run_starts(ids: Tensor) -> Tensor:
 
 def _prefix_lengths(segments: Segments) -> Tensor:
     """(B, L') int64: tokens that count in the prefix of each token's segment."""
-    runs = _run_starts(segments.segment_ids).cumsum(dim=1) - 1
+    runs = run_starts(segments.segment_ids).cumsum(dim=1) - 1
     counted = (segments.attended & (segments.branch_ids == PREFIX)).long()
     return torch.zeros_like(runs).scatter_add(1, runs, counted).gather(1, runs)
 

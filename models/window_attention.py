@@ -84,11 +84,20 @@ def _attend(query: Tensor, known: Tensor, towers: Sequence[WindowTokens]) -> tup
         for tower, normal in zip(towers, normals, strict=True)
     ]
     others, *shifts = _split(known, towers)
-    scores = torch.cat([others, *map(torch.add, shifts, products)], dim=2)
+    # Sums in float32, and slices made contiguous, in the backward pass by that conversion: matrix
+    # products of rows that are not aligned cost a GPU twice as much as all others here.
+    wide = torch.promote_types(query.dtype, torch.float32)
+    scores = torch.cat(
+        [
+            others.to(wide),
+            *(s + product.to(wide) for s, product in zip(shifts, products, strict=True)),
+        ],
+        dim=2,
+    )
     attention = scores.softmax(dim=2).to(query.dtype)
     _, *weights = _split(attention, towers)
     values = [
-        _per_head(weight @ normal, tower.value_map.transpose(1, 2))
+        _per_head(weight.contiguous() @ normal, tower.value_map.transpose(1, 2))
         for tower, normal, weight in zip(towers, normals, weights, strict=True)
     ]
     return torch.stack(values).sum(0) if values[1:] else values[0], attention

@@ -345,3 +345,14 @@ def test_pixels_of_another_size_are_refused(tiny_model: PMCCambrian) -> None:
 def test_impossible_specs_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TowerSpec(**({"name": "x", "grid_side": 2, "dim": 3} | changes))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("side", "to"), [(27, 24), (256, 96), (32, 96)])
+def test_a_gpu_resizes_half_precision_by_way_of_float32(
+    layout: torch.memory_format, side: int, to: int
+) -> None:
+    grid = torch.randn(2, 24, side, side).half().contiguous(memory_format=layout)
+    found = resize_grid(grid.cuda(), to).cpu()
+    torch.testing.assert_close(found, resize_grid(grid, to), rtol=2e-3, atol=1e-3)
