@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_modules.deeplesion import COLUMNS
+from data_modules.deeplesion_rows import COLUMNS
 from semihvision.cli.output import print_table
 from semihvision.cli.prepare import prepare
 

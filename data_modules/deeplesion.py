@@ -27,17 +27,26 @@ Not taken into Records: the rest of `Slice_range`, `Normalized_lesion_location`,
 """
 
 import math
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_modules.deeplesion_rows import (
+    LESION_TYPES,
+    SPLITS,
+    Lesion,
+    Row,
+    image_path,
+    lesions_by_slice,
+    number_of,
+    numbers_of,
+)
 from data_modules.reading import licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.record import ImageRef, Label, Record, Region
-from semihvision.core.tables import csv_rows, required_file
+from semihvision.core.tables import required_file
 
 CARD = Card(
     name="deeplesion",
@@ -71,29 +80,14 @@ CARD = Card(
     notes="The licence is the one in the SemiHVision authors' table.",
 )
 
-COLUMNS = (
-    "File_name", "Patient_index", "Study_index", "Series_ID", "Key_slice_index",
-    "Measurement_coordinates", "Bounding_boxes", "Lesion_diameters_Pixel_",
-    "Normalized_lesion_location", "Coarse_lesion_type", "Possibly_noisy", "Slice_range",
-    "Spacing_mm_px_", "Image_size", "DICOM_windows", "Patient_gender", "Patient_age",
-    "Train_Val_Test",
-)  # fmt: skip
-LESION_TYPES = {
-    1: "bone", 2: "abdomen", 3: "mediastinum", 4: "liver", 5: "lung", 6: "kidney",
-    7: "soft tissue", 8: "pelvis",
-}  # fmt: skip
-"""`Coarse_lesion_type` in the owners' words; -1 (not known) gives no label."""
-SPLITS = {"1": "train", "2": "validation", "3": "test"}
 HU_OFFSET = -32768
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_FILE_NAME = re.compile(r"[0-9]+_[0-9]+_[0-9]+_[0-9]+\.png")
+
 _BODY_PARTS = {
     2: "abdomen", 3: "thorax", 4: "abdomen", 5: "thorax", 6: "abdomen", 8: "lower",
 }  # fmt: skip
 """Body part where the coarse type says it for certain."""
-
-Row = dict[str, str]
 
 
 def read(root: Path, refused: RefusalLog, *, neighbours: int = 1) -> Iterator[Record]:
@@ -110,63 +104,21 @@ def read(root: Path, refused: RefusalLog, *, neighbours: int = 1) -> Iterator[Re
     """
     if neighbours < 0:
         raise InputError(f"neighbours {neighbours}: expected 0 or more slices on either side")
-    slices: dict[str, list[tuple[int, Row]]] = {}
     table = required_file(root, "DL_info.csv")
-    for line, row in csv_rows(table, COLUMNS, refused):
+    for lesions in lesions_by_slice(table, refused):
         try:
-            _check(row)
-            if any(row == other for _, other in slices.get(row["File_name"], ())):
-                raise InputError("the same row again; the first is kept", kind="repeated_id")
+            record = _record(root, [row for _, row in lesions])
         except InputError as error:
-            refused.add(f"line {line}", reason=str(error), kind=error.kind, file=table.name)
-        else:
-            slices.setdefault(row["File_name"], []).append((line, row))
-    for file_name, rows in slices.items():
-        try:
-            record = _record(root, file_name, [row for _, row in rows])
-        except InputError as error:
-            for line, _ in rows:
+            for line, _ in lesions:
                 refused.add(f"line {line}", reason=str(error), kind=error.kind, file=table.name)
         else:
-            beside = _neighbours(root, *rows[0], neighbours, refused)
+            beside = _neighbours(root, lesions[0], neighbours, refused)
             yield record.edited(images=(*record.images, *beside))
 
 
-def image_path(file_name: str) -> str:
-    """Path of a key slice below the root: the last underscore of `File_name` is a slash."""
-    if not _FILE_NAME.fullmatch(file_name):
-        raise InputError(
-            "File_name: expected <patient>_<study>_<series>_<slice>.png with numbers in digits",
-            kind="invalid_row",
-        )
-    series, _, slice_name = file_name.rpartition("_")
-    return f"Images_png/{series}/{slice_name}"
-
-
-def _check(row: Row) -> None:
-    """Refuses a row by itself, so that the other lesions of its slice stay."""
-    image_path(row["File_name"])
-    box = _numbers(row, "Bounding_boxes", 4)
-    if not (box[2] > box[0] and box[3] > box[1]):
-        raise InputError("Bounding_boxes: expected x1 > x0 and y1 > y0", kind="invalid_row")
-    _numbers(row, "Measurement_coordinates", 8)
-    _numbers(row, "Spacing_mm_px_", 3)
-    low, high = _numbers(row, "DICOM_windows", 2)
-    if high <= low:
-        raise InputError("DICOM_windows: expected low < high", kind="invalid_row")
-    _numbers(row, "Image_size", 2)
-    _numbers(row, "Slice_range", 2)
-    if row["Train_Val_Test"] not in SPLITS:
-        raise InputError("Train_Val_Test: expected 1, 2 or 3", kind="invalid_row")
-    if _number(row, "Coarse_lesion_type") not in {-1, *LESION_TYPES}:
-        raise InputError("Coarse_lesion_type: expected -1 or 1-8", kind="invalid_row")
-    index = _number(row, "Key_slice_index")
-    if index != int(index) or not 0 <= index < 2**31:
-        raise InputError("Key_slice_index: expected a whole number from 0", kind="invalid_row")
-
-
-def _record(root: Path, file_name: str, rows: list[Row]) -> Record:
+def _record(root: Path, rows: list[Row]) -> Record:
     first = rows[0]
+    file_name = first["File_name"]
     for column in ("Patient_index", "Train_Val_Test", "Spacing_mm_px_", "Image_size"):
         if len({row[column] for row in rows}) > 1:
             raise InputError(
@@ -176,7 +128,7 @@ def _record(root: Path, file_name: str, rows: list[Row]) -> Record:
     image_ids = {
         w: "key slice" + (f", window {n}" if n > 1 else "") for n, w in enumerate(windows, 1)
     }
-    types = [int(_number(row, "Coarse_lesion_type")) for row in rows]
+    types = [int(number_of(row, "Coarse_lesion_type")) for row in rows]
     parts = {_BODY_PARTS.get(found, "") for found in types}
     refused = RefusalLog()
     record = valid_record(
@@ -192,8 +144,8 @@ def _record(root: Path, file_name: str, rows: list[Row]) -> Record:
             for window, image_id in image_ids.items()
         ),
         regions=tuple(
-            _region(number, row, image_ids[row["DICOM_windows"]])
-            for number, row in enumerate(rows, start=1)
+            _region(place, row, image_ids[row["DICOM_windows"]])
+            for place, row in enumerate(rows, start=1)
         ),
         labels=tuple(_labels(rows, types)),
         modality="ct",
@@ -206,15 +158,15 @@ def _record(root: Path, file_name: str, rows: list[Row]) -> Record:
 
 
 def _image(root: Path, file_name: str, row: Row, image_id: str) -> ImageRef:
-    spacing = _numbers(row, "Spacing_mm_px_", 3)
-    low, high = _numbers(row, "DICOM_windows", 2)
+    spacing = numbers_of(row, "Spacing_mm_px_", 3)
+    low, high = numbers_of(row, "DICOM_windows", 2)
     path = image_path(file_name)
     image = probe_image(
         root,
         path,
         image_id=image_id,
         axis="axial",
-        index=int(_number(row, "Key_slice_index")),
+        index=int(number_of(row, "Key_slice_index")),
         rescale_intercept=float(HU_OFFSET),
         window_center=(low + high) / 2,
         window_width=high - low,
@@ -226,7 +178,7 @@ def _image(root: Path, file_name: str, row: Row, image_id: str) -> ImageRef:
             "windowed",
             kind="image_format",
         )
-    if [image.width, image.height] != _numbers(row, "Image_size", 2):
+    if [image.width, image.height] != numbers_of(row, "Image_size", 2):
         raise InputError(
             f"{path}: {image.width} x {image.height} pixels, expected those of Image_size",
             kind="image_size",
@@ -234,16 +186,16 @@ def _image(root: Path, file_name: str, row: Row, image_id: str) -> ImageRef:
     return image
 
 
-def _neighbours(
-    root: Path, line: int, row: Row, reach: int, refused: RefusalLog
-) -> Iterator[ImageRef]:
+def _neighbours(root: Path, lesion: Lesion, reach: int, refused: RefusalLog) -> Iterator[ImageRef]:
     """The slices next to a key slice that are there, from the lowest to the highest index."""
-    first, last = _numbers(row, "Slice_range", 2)
-    key = int(_number(row, "Key_slice_index"))
+    line, row = lesion
+    first, last = numbers_of(row, "Slice_range", 2)
+    key = int(number_of(row, "Key_slice_index"))
     series = row["File_name"].rpartition("_")[0]
     for index in range(max(key - reach, math.ceil(first)), min(key + reach, int(last)) + 1):
         name = f"{series}_{index:03d}.png"
-        if index == key or not _is_there(root, image_path(name)):
+        path = root / image_path(name)
+        if index == key or not (path.is_symlink() or path.exists()):
             continue
         image_id = f"slice {index - key:+d}"
         try:
@@ -251,10 +203,6 @@ def _neighbours(
         except InputError as error:
             item = f"line {line}, {image_id}"
             refused.add(item, reason=str(error), kind=error.kind, file="DL_info.csv")
-
-
-def _is_there(root: Path, relative: str) -> bool:
-    return (root / relative).is_symlink() or (root / relative).exists()
 
 
 def _is_16_bit(path: Path) -> bool:
@@ -265,9 +213,9 @@ def _is_16_bit(path: Path) -> bool:
 
 
 def _region(number: int, row: Row, image_id: str) -> Region:
-    x0, y0, x1, y1 = _numbers(row, "Bounding_boxes", 4)
-    points = _numbers(row, "Measurement_coordinates", 8)
-    kind = int(_number(row, "Coarse_lesion_type"))
+    x0, y0, x1, y1 = numbers_of(row, "Bounding_boxes", 4)
+    points = numbers_of(row, "Measurement_coordinates", 8)
+    kind = int(number_of(row, "Coarse_lesion_type"))
     return Region(
         region_id=f"lesion {number}",
         image_id=image_id,
@@ -296,22 +244,6 @@ def _labels(rows: list[Row], types: list[int]) -> Iterator[Label]:
 def _label(label_id: str, name: str, value: str, lesion: int | None = None) -> Label:
     regions = (f"lesion {lesion}",) if lesion else ()
     return Label(label_id=label_id, name=name, value=value, system="DeepLesion", region_ids=regions)
-
-
-def _number(row: Row, column: str) -> float:
-    return _numbers(row, column, 1)[0]
-
-
-def _numbers(row: Row, column: str, count: int) -> list[float]:
-    """The numbers of a cell such as ``"1.5, 2"``; finite, and as many as expected."""
-    try:
-        values = [float(part) for part in row[column].split(",")]
-    except ValueError:
-        values = []
-    if len(values) != count or not all(map(math.isfinite, values)):
-        expected = "a number" if count == 1 else f"{count} numbers"
-        raise InputError(f"{column}: expected {expected}", kind="invalid_row")
-    return values
 
 
 def write_twin(root: Path, *, cases: int, seed: int) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.random import default_rng
 from PIL import Image
 
-from data_modules.deeplesion import COLUMNS, HU_OFFSET
+from data_modules.deeplesion import HU_OFFSET
+from data_modules.deeplesion_rows import COLUMNS
 from data_modules.phantoms import Lesion, Phantom, design, draw
 from semihvision.core.files import open_atomically
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from data_modules.deeplesion import COLUMNS, image_path
+from data_modules.deeplesion_rows import COLUMNS, image_path
 from data_modules.twins.deeplesion import draw_patients, write_table
 from data_modules.twins.faults import (
     FaultyTwin,

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_modules import deeplesion
+from data_modules import deeplesion, deeplesion_rows
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import read_image
 from semihvision.core.record import Record
 
 ROW = dict(
     zip(
-        deeplesion.COLUMNS,
+        deeplesion_rows.COLUMNS,
         (
             "000089_01_01_037.png", "89", "1", "1", "37", "15, 17, 14, 20, 16, 20, 13, 19",
             "13, 17, 17, 21", "33.8, 24.7", "0.28, 0.33, 0.54", "4", "0", "31, 43",
@@ -26,7 +26,7 @@ SLICE = "Images_png/000089_01_01/037.png"
 
 def write(root: Path, *rows: dict[str, str], slices: tuple[str, ...] = (SLICE,)) -> Path:
     with (root / "DL_info.csv").open("w", newline="") as stream:
-        table = csv.DictWriter(stream, deeplesion.COLUMNS)
+        table = csv.DictWriter(stream, deeplesion_rows.COLUMNS)
         table.writeheader()
         table.writerows(rows)
     for name in slices:
@@ -45,10 +45,10 @@ def test_the_158_real_rows_are_read(deeplesion_table: Path, tmp_path: Path) -> N
     with deeplesion_table.open(newline="") as stream:
         reader = csv.DictReader(stream)
         rows = list(reader)
-        assert tuple(reader.fieldnames or ()) == deeplesion.COLUMNS
+        assert tuple(reader.fieldnames or ()) == deeplesion_rows.COLUMNS
     blank = Image.fromarray(np.zeros((512, 512), np.uint16))
     for name in {row["File_name"] for row in rows}:
-        path = tmp_path / deeplesion.image_path(name)
+        path = tmp_path / deeplesion_rows.image_path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         blank.save(path)
 
@@ -67,9 +67,9 @@ def test_the_158_real_rows_are_read(deeplesion_table: Path, tmp_path: Path) -> N
 
 
 def test_the_file_name_is_a_folder_and_a_slice() -> None:
-    assert deeplesion.image_path("000089_01_01_037.png") == SLICE
+    assert deeplesion_rows.image_path("000089_01_01_037.png") == SLICE
     with pytest.raises(InputError, match="expected <patient>_<study>_<series>"):
-        deeplesion.image_path("037.png")
+        deeplesion_rows.image_path("037.png")
 
 
 def test_rows_of_one_slice_become_one_record(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from semihvision.core.digest_set import DigestSet
 from semihvision.core.record import QA, Conversation, Record, Text
+from semihvision.core.synthetic import SYNTHETIC
 
 TRAIN, TEST = "train", "test"
 
@@ -24,9 +26,9 @@ class RecordCounts:
     regions: int = 0
     by: dict[str, Counter[str]] = field(default_factory=dict)
     questions: Counter[tuple[str, str]] = field(default_factory=Counter)
-    groups: set[str] = field(default_factory=set)
-    groups_asked: dict[str, set[str]] = field(default_factory=dict)
-    _images_of: dict[str, set[str]] = field(default_factory=dict)
+    groups: DigestSet = field(default_factory=DigestSet)
+    groups_asked: dict[str, DigestSet] = field(default_factory=dict)
+    _images_of: dict[str, DigestSet] = field(default_factory=dict)
 
     def add(self, record: Record) -> None:
         """Counts one record."""
@@ -41,7 +43,7 @@ class RecordCounts:
         for question in record.current(record.qa):
             split = question.split or record.split
             self.questions[split or "not stated", question.answer_type or "not stated"] += 1
-            self.groups_asked.setdefault(split or "not stated", set()).add(group)
+            self.groups_asked.setdefault(split or "not stated", DigestSet()).add(group)
             self._place(record, split, question.image_ids)
         self._place(record, record.split, [image.image_id for image in record.images])
 
@@ -49,12 +51,13 @@ class RecordCounts:
         for image_id in image_ids:
             image = record.image(image_id)
             key = image.sha256 or f"{record.source}/{image.path}"
-            self._images_of.setdefault(split, set()).add(key)
+            self._images_of.setdefault(split, DigestSet()).add(key)
 
     def overlap(self) -> dict[str, int]:
         """How many different test images there are, and how many also occur in training."""
-        test, train = self._images_of.get(TEST, set()), self._images_of.get(TRAIN, set())
-        return {"test_images": len(test), "test_images_also_in_training": len(test & train)}
+        nothing = DigestSet()
+        test, train = (self._images_of.get(split, nothing) for split in (TEST, TRAIN))
+        return {"test_images": len(test), "test_images_also_in_training": test.common(train)}
 
     def document(self) -> dict[str, Any]:
         """Everything as plain values for JSON."""
@@ -93,8 +96,9 @@ def _features(record: Record) -> Iterator[tuple[str, list[str]]]:
     yield "body_part", [record.body_part]
     yield "licence", [record.licence.name]
     yield "has", [has(record)]
+    yield "origin", [SYNTHETIC if record.is_synthetic else "not marked as synthetic"]
     yield "text_kind", [text.kind for text in record.current(record.texts)]
     yield "label", [f"{label.system} {label.name}" for label in record.labels]
-    producers = {p.provenance_id: p.producer for p in record.provenance}
+    producers = record.producers()
     parts: tuple[Text | QA | Conversation, ...] = record.texts + record.qa + record.conversations
     yield "producer", [producers[part.provenance_id] for part in parts]

@@ -38,7 +38,7 @@ class CheckFailedError(Exception):
     """A check or gate ran and failed (exit code 4)."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RefusedItem:
     """One item that could not be taken, and why. Never holds text or pixels of a patient.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from semihvision.core.counts import RecordCounts
+from semihvision.core.digest_set import DigestSet
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.fingerprint import code_fingerprint, file_fingerprint, tree_fingerprint
 from semihvision.core.hashing import hash_value
@@ -135,7 +136,7 @@ def _write(
     task: Preparation, cache: ProbeCache, workers: int, told: Told
 ) -> tuple[RecordCounts, RefusalLog]:
     counts, refused = RecordCounts(), RefusalLog()
-    seen: set[str] = set()
+    seen = DigestSet()
     try:
         with (
             Prefetch(cache, lambda: task.reader(task.root, RefusalLog()), workers=workers) as ahead,
@@ -143,11 +144,10 @@ def _write(
             examining_by(ahead),
         ):
             for record in task.reader(task.root, refused):
-                if record.record_id in seen:
+                if not seen.add(record.record_id):
                     reason = "this record_id was already used; the first record is kept"
                     refused.add(record.record_id, reason=reason, kind="repeated_id")
                     continue
-                seen.add(record.record_id)
                 writer.write(record)
                 counts.add(record)
                 told("records", 1)
