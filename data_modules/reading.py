@@ -13,6 +13,7 @@ from semihvision.core.card import CARD_MODULES, Card, card
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.paths import inside
 from semihvision.core.record import Licence, Provenance, Record, invalid_reason
+from semihvision.core.synthetic import as_synthetic, is_marked
 
 Reader = Callable[[Path, RefusalLog], Iterator[Record]]
 
@@ -46,7 +47,13 @@ def reader_of(source: str, options: Mapping[str, Any] | None = None) -> Reader:
             f"{source} has no option {', '.join(unknown)}; its options: "
             f"{', '.join(known) or 'none'}"
         )
-    return partial(read, **dict(options or {}))
+    return partial(_read, partial(read, **dict(options or {})))
+
+
+def _read(read: Reader, root: Path, refused: RefusalLog) -> Iterator[Record]:
+    """What a reader yields; records of a demo twin say that they are synthetic."""
+    made = map(as_synthetic, read(root, refused)) if is_marked(root) else read(root, refused)
+    yield from made
 
 
 def readable() -> list[str]:

@@ -63,6 +63,7 @@ class Samples:
         """
         counts: dict[str, float] = {f"samples/{k}": n for k, n in self.by_split().items()}
         counts["shortened"] = self.shortened
+        counts["synthetic_records"] = self.contents.synthetic.total()
         if packing is not None and self.rows:
             counts["packed/rows"] = len(self.rows)
             padding = padding_fraction(self.rows, packing)

@@ -1,18 +1,22 @@
 """What to say, and to do, where records hold nothing that could be trained on yet."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_modules.samples import Samples
+from data_modules.samples import UNANNOTATED, Samples
 from semihvision.core.errors import InputError
+
+_log = logging.getLogger(__name__)
 
 CONFIG = "configs/annotate/default.yaml"
 
 
 def check_annotated(samples: Samples, roots: dict[str, Path], files: Sequence[Path]) -> None:
-    """Refuses sources of which not one record has a text, question or conversation.
+    """Names sources of which not one record has a text, question or conversation.
 
-    Single records without any are listed as refused; a source without any is a mistake.
+    Their records are listed as refused. Where other sources are left to train on, as when a model
+    has answered nothing usable about one of them, that is said and no error.
 
     Args:
         samples: What was read.
@@ -20,17 +24,19 @@ def check_annotated(samples: Samples, roots: dict[str, Path], files: Sequence[Pa
         files: Parquet files that were read; none where the owner's own files were.
 
     Raises:
-        InputError: There is such a source; the commands that annotate it are named.
+        InputError: No sample is left at all; the commands that annotate the records are named.
     """
-    bare = [s for s, number in samples.unannotated.items() if number == samples.records[s]]
-    if bare:
-        said = [
-            f"{source}: {samples.unannotated[source]} of {samples.records[source]} records have no "
-            "text, question or conversation, so there is nothing to train on. Annotate them:\n"
-            + "\n".join(f"  {line}" for line in commands(samples, source, roots[source], files))
-            for source in bare
-        ]
-        raise InputError("\n".join(said), kind="unannotated")
+    said = "\n".join(
+        f"{source}: {number} of {samples.records[source]} records have no text, question or "
+        "conversation, so there is nothing to train on. Annotate them:\n"
+        + "\n".join(f"  {line}" for line in commands(samples, source, roots[source], files))
+        for source, number in samples.unannotated.items()
+        if number == samples.records[source]
+    )
+    if said and not any(samples.splits.values()):
+        raise InputError(said, kind=UNANNOTATED)
+    if said:
+        _log.warning("%s", said)
 
 
 def commands(samples: Samples, source: str, root: Path, files: Sequence[Path]) -> list[str]:

@@ -4,15 +4,15 @@ Everything in it comes from the folder's own files and from the cards of the sou
 not say is named as not known.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from models.configuration import PMCCambrianConfig
+from models.export.card_data import data_section
+from models.export.markdown import table
 from models.export.weights import WeightSummary
 from models.weight_files import LINEAGE_FILE
-from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.errors import InputError
 from semihvision.core.json_files import read_json
 
@@ -83,7 +83,7 @@ def model_card(folder: Path, *, name: str, weights: WeightSummary) -> str:
         "arXiv 2410.14948), written by `semihvision convert to-hf`.",
         _model(PMCCambrianConfig.from_folder(folder), weights),
         _lineage(stages),
-        _data(stages),
+        data_section(stages),
         _LIMITS,
         _USE.format(name=name),
         "## Terms\n\nThe code in this folder is Apache-2.0. The weights were derived from the data "
@@ -126,8 +126,8 @@ def _model(config: PMCCambrianConfig, weights: WeightSummary) -> str:
     return "\n\n".join(
         [
             "## Model",
-            _table(("", ""), facts),
-            _table(("vision tower", "input", "grid"), towers),
+            table(("", ""), facts),
+            table(("vision tower", "input", "grid"), towers),
         ]
     )
 
@@ -150,7 +150,7 @@ def _lineage(stages: Sequence[Mapping[str, Any]]) -> str:
     header = ("", "stage", "steps", "data", "started from", "version", "commit")
     notes = [_how(i, stage) for i, stage in enumerate(stages, start=1)]
     text = "Hashes are SHA-256; `lineage.json` has all that was recorded."
-    return "\n\n".join(["## Lineage", _table(header, rows), *filter(None, notes), text])
+    return "\n\n".join(["## Lineage", table(header, rows), *filter(None, notes), text])
 
 
 def _how(number: int, stage: Mapping[str, Any]) -> str:
@@ -174,70 +174,3 @@ def _how(number: int, stage: Mapping[str, Any]) -> str:
 def _fact(stage: Mapping[str, Any], name: str) -> str:
     value = stage.get(name)
     return _NOT_RECORDED if value in (None, "") else str(value)
-
-
-def _data(stages: Sequence[Mapping[str, Any]]) -> str:
-    """Sources with their terms, and who wrote the texts; tells stages that recorded nothing."""
-    recorded = [stage["data"] for stage in stages if isinstance(stage.get("data"), dict)]
-    parts = ["## Data"]
-    if len(recorded) < len(stages) or not stages:
-        parts.append(
-            f"**{len(stages) - len(recorded)} of {len(stages)} stages recorded no sources**; what "
-            "follows is not all that the model was trained on."
-            if recorded
-            else "**Sources and licences were not recorded.** Treat the weights as derived from "
-            "data whose terms you do not know."
-        )
-    sources = _most(data.get("sources", {}) for data in recorded)
-    if sources:
-        header = ("source", "records", "licence", "passing on", "commercial use", "citation")
-        parts.append(_table(header, [_source(*item) for item in sources.items()]))
-    licences = _most(data.get("licences", {}) for data in recorded)
-    if licences:
-        listed = ", ".join(f"{licence} ({count:,})" for licence, count in licences.items())
-        parts.append(f"Licences as the records themselves state them: {listed}.")
-    producers = _most(data.get("producers", {}) for data in recorded)
-    if producers:
-        listed = ", ".join(f"{_PRODUCERS.get(k, k)}: {n:,}" for k, n in producers.items())
-        parts.append(
-            f"Who wrote the texts, questions and conversations: {listed}. What a model wrote was "
-            "not checked by a person unless it is counted as reviewed."
-        )
-    return "\n\n".join(parts)
-
-
-_PRODUCERS = {
-    "human": "people",
-    "template": "templates",
-    "model": "language models",
-    "reviewer": "edited or accepted by a reviewer",
-}
-
-
-def _most(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """The largest count of each name: stages often read the same data again."""
-    most: Counter[str] = Counter()
-    for found in counts:
-        most |= Counter(found)
-    return dict(most.most_common())
-
-
-def _source(name: str, num_records: int) -> tuple[str, ...]:
-    if name not in CARD_MODULES:
-        return (name, f"{num_records:,}", *["not known: no card"] * 3, "")
-    found = card(name)
-    link = f"[{found.licence}]({found.licence_url or found.url})"
-    if found.share_alike:
-        link += ", share alike"
-    title = f"[{found.title}]({found.url})"
-    rights = (found.redistribution, found.commercial_use)
-    return (title, f"{num_records:,}", link, *rights, found.citation)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")

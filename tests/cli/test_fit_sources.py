@@ -94,7 +94,9 @@ def test_the_commands_of_a_source_lead_to_a_model(source: str, here: Twin, tmp_p
     (entry,) = read_lineage(model)
     assert entry["steps"] == 2
     assert source in entry["data"]["sources"]
+    assert entry["data"]["synthetic"][source] == entry["data"]["sources"][source]
     written = entry["data"]["producers"]
+    assert "human" not in written
     assert ("template" in written) == any(argv[0] == "annotate" for argv in typed.before)
     assert written.keys() == {"template"} or source not in TEXTLESS
 
@@ -149,6 +151,23 @@ def test_unannotated_records_are_named_with_the_commands_that_annotate_them(
         assert main(shlex.split(line)[1:]) == 0
     found = module(source, folder, records=[f"{source}.annotated.parquet"], validation_fraction=0)
     assert found.examples("train")
+
+
+def test_the_rest_of_a_mix_is_trained_on_and_the_source_without_texts_is_named(
+    here: Twin, caplog: pytest.LogCaptureFixture
+) -> None:
+    for source in ("deeplesion", "vqa_rad"):
+        folder = here(source)
+        assert main(commands(source).before[0]) == 0
+    files = [f"data/{source}.parquet" for source in ("deeplesion", "vqa_rad")]
+    roots = {source: str(folder / "data" / source) for source in ("deeplesion", "vqa_rad")}
+    made = data_modules.SemiHVisionDataModule(files, roots, validation_fraction=0)
+
+    made.setup("fit")
+
+    assert "deeplesion: 3 of 3 records have no text" in caplog.text
+    assert made.refused.counts() == {"unannotated": 3}
+    assert {example.source for example in made.examples("train")} == {"vqa_rad"}
 
 
 def test_fit_ends_with_this_message(here: Twin, capsys: pytest.CaptureFixture[str]) -> None:

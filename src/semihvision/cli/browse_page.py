@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from semihvision.core.record import ImageRef, Record, Region
 from semihvision.core.rights import rights_of
+from semihvision.core.synthetic import SYNTHETIC
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8881; }
@@ -130,6 +131,7 @@ def _article(shown: Shown, size: int) -> str:
         record.split,
         record.group_id,
         record.licence.name,
+        SYNTHETIC if record.is_synthetic else "",
     )
     images = "".join(
         _figure(image, record.regions, shown.thumbnails.get(image.image_id), size)

@@ -10,6 +10,7 @@ from semihvision.cli.parsing import parser
 from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.errors import EXIT_DONE, InputError
 from semihvision.core.files import write_text_atomically
+from semihvision.core.synthetic import MARKER, mark
 
 
 def run(argv: list[str]) -> int:
@@ -57,9 +58,22 @@ def write_twins(out: Path, names: list[str] | None, cases: int, seed: int) -> di
     """
     roots = _checked_roots(out, names, with_twin(), cases, seed)
     for name, root in roots.items():
-        root.mkdir(parents=True, exist_ok=True)
-        import_module(CARD_MODULES[name]).write_twin(root, cases=cases, seed=seed)
+        write_marked_twin(root, name, cases=cases, seed=seed)
     return roots
+
+
+def write_marked_twin(root: Path, name: str, *, cases: int, seed: int) -> None:
+    """Writes one twin, and the marker by which its records are known as synthetic.
+
+    Args:
+        root: Folder to write to.
+        name: Source that has a twin.
+        cases: How many.
+        seed: Decides everything.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    import_module(CARD_MODULES[name]).write_twin(root, cases=cases, seed=seed)
+    mark(root, name, cases=cases, seed=seed)
 
 
 def write_faulty_twins(
@@ -84,6 +98,7 @@ def write_faulty_twins(
     for name, root in roots.items():
         root.mkdir(parents=True, exist_ok=True)
         twin = known[name](root, cases=cases, seed=seed)
+        mark(root, name, cases=cases, seed=seed)
         document = twin._asdict() | {"planted": [fault._asdict() for fault in twin.planted]}
         path = faults_file(root)
         write_text_atomically(path, json.dumps(document, indent=2) + "\n")
@@ -121,6 +136,6 @@ def _checked_roots(
 
 
 def _row(name: str, root: Path, with_faults: bool) -> dict[str, Any]:
-    files = sum(path.is_file() for path in root.rglob("*"))
+    files = sum(path.is_file() and path.name != MARKER for path in root.rglob("*"))
     row = {"source": name, "root": str(root), "files": files}
     return row | {"faults": str(faults_file(root))} if with_faults else row

@@ -20,6 +20,7 @@ from semihvision.core.errors import (
     RefusedItem,
 )
 from semihvision.core.inspection import DryRun, Found, dry_run, look_for
+from semihvision.core.synthetic import SYNTHETIC, is_marked
 
 _SHOWN = 20
 _COLOURS = {
@@ -89,6 +90,7 @@ def _examined(one: Card, root: Path | None) -> dict[str, Any]:
         "url": one.url,
         "citation": one.citation,
         "root": None if root is None else str(root),
+        "synthetic": root is not None and is_marked(root),
     }
     if root is None:
         parts = [asdict(component) for component in one.components]
@@ -160,7 +162,10 @@ def _print_source(source: dict[str, Any]) -> None:
         f"{source['source']}: {where}", columns, [_part_row(part) for part in source["components"]]
     )
     tried = source["dry_run"]
-    rows = [("verdict", source["verdict"])] + ([] if tried is None else list(_tried_rows(tried)))
+    rows = [("verdict", source["verdict"])]
+    if source["synthetic"]:
+        rows.append(("origin", f"{SYNTHETIC}: drawn here, not its owner's files"))
+    rows += [] if tried is None else list(_tried_rows(tried))
     rows += [(name, source[name]) for name in ("licence", "licence_url", "access", "url")]
     print_table(f"{source['title']}: what it would give", ("what", "found"), rows)
     lost = [] if tried is None else tried["would_be_lost"]["items"]

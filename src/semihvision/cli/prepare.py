@@ -12,6 +12,7 @@ from semihvision.cli.parsing import parser
 from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError
 from semihvision.core.preparation import Preparation, Prepared, prepare_records
+from semihvision.core.synthetic import SYNTHETIC
 
 
 def run(argv: list[str]) -> int:
@@ -135,6 +136,9 @@ def _rows(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for split, kinds in document["questions"]["by_split"].items():
         for kind, number in kinds.items():
             yield f"  {split}, {kind}", f"{number:,}"
+    synthetic = document.get("by_origin", {}).get(SYNTHETIC)
+    if synthetic:
+        yield f"records: {SYNTHETIC}", f"{synthetic:,}"
     for kind, number in document["by_text_kind"].items():
         yield f"texts: {kind}", f"{number:,}"
     yield "test images", f"{document['test_images']:,}"

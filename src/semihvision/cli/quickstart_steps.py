@@ -3,13 +3,13 @@
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_modules.reading import reader_of
+from semihvision.cli.demo_data import write_marked_twin
 from semihvision.cli.output import Bars, progress
-from semihvision.core.card import CARD_MODULES, card
+from semihvision.core.card import card
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.parquet import read_records, write_records
 from semihvision.core.policy import CONDITIONS, Permission
@@ -85,9 +85,7 @@ def demo_permissions(endpoint: str) -> list[Permission]:
 def draw_data(work: Workspace) -> str:
     """Writes the synthetic twins in their owners' layouts."""
     for number, (source, cases) in enumerate(CASES.items()):
-        root = work.root(source)
-        root.mkdir(parents=True, exist_ok=True)
-        import_module(CARD_MODULES[source]).write_twin(root, cases=cases, seed=work.seed + number)
+        write_marked_twin(work.root(source), source, cases=cases, seed=work.seed + number)
     return ", ".join(f"{cases} {card(source).title} cases" for source, cases in CASES.items())
 
 

@@ -18,6 +18,7 @@ from semihvision.core.llava import export_lines, exported_parts
 from semihvision.core.parquet import count_records, read_records
 from semihvision.core.record import Record
 from semihvision.core.rights import RightsCounts
+from semihvision.core.synthetic import SYNTHETIC
 
 _SHOWN_CHARS = 60
 
@@ -178,6 +179,8 @@ def _lines(record: Record) -> Iterator[tuple[str, str]]:
     yield "modality, body part", f"{record.modality or '?'}, {record.body_part or '?'}"
     yield "licence", record.licence.name
     yield "annotated from", has(record)
+    if record.is_synthetic:
+        yield "origin", SYNTHETIC
     for image in record.images:
         yield f"image {image.image_id}", f"{image.path} ({image.width} x {image.height})"
     for region in record.regions:

@@ -50,17 +50,20 @@ class Contents:
         sources: Records by every source they derive from.
         licences: Records by the licence they state.
         producers: Current texts, questions and conversations by who made them.
+        synthetic: Records of demo twins, by the source they imitate.
     """
 
     sources: Counter[str] = field(default_factory=Counter)
     licences: Counter[str] = field(default_factory=Counter)
     producers: Counter[str] = field(default_factory=Counter)
+    synthetic: Counter[str] = field(default_factory=Counter)
 
     def add(self, record: Record) -> None:
         """Counts one record."""
         self.sources.update(sources_of(record))
         self.licences[record.licence.name] += 1
-        producers = {entry.provenance_id: entry.producer for entry in record.provenance}
+        self.synthetic.update([record.source] if record.is_synthetic else [])
+        producers = record.producers()
         parts: list[Text | QA | Conversation] = [
             *record.current(record.texts),
             *record.current(record.qa),

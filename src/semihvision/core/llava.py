@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from semihvision.core.record import (
+    DEMO_PRODUCER,
     QA,
     Conversation,
     Provenance,
@@ -87,10 +88,14 @@ def row_of(record: Record, part: QA | Conversation) -> Row:
 
 
 def _origins(record: Record, provenance_id: str) -> list[Provenance]:
-    """The entry of a part and its ancestors, eldest first; decisions stay with the full record."""
+    """The origin of a synthetic record, then the entry of a part and its ancestors, eldest first.
+
+    Decisions stay with the full record.
+    """
     known = {origin.provenance_id: origin for origin in record.provenance}
     chain: list[Provenance] = []
+    whole = [origin for origin in record.provenance if origin.producer == DEMO_PRODUCER]
     while provenance_id and len(chain) < len(known):
         chain.append(known[provenance_id].model_copy(update={"decision": "", "subject_id": ""}))
         provenance_id = chain[-1].parent_id
-    return chain[::-1]
+    return [*whole, *chain[::-1]]

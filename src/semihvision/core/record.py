@@ -8,10 +8,11 @@ a new `Provenance` entry. `Record.current` is the view after all edits and rejec
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError, model_validator
 
+from semihvision.core.origins import Gate, Licence, Provenance, Retrieved
 from semihvision.core.parts import (
     BODY_PARTS,
     MODALITIES,
@@ -21,15 +22,11 @@ from semihvision.core.parts import (
     Box,
     Conversation,
     ConversationTurn,
-    Gate,
     Id,
     ImageRef,
     Label,
-    Licence,
     Part,
-    Provenance,
     Region,
-    Retrieved,
     Text,
     part_id,
     question_text,
@@ -37,6 +34,7 @@ from semihvision.core.parts import (
 
 __all__ = [
     "BODY_PARTS",
+    "DEMO_PRODUCER",
     "MODALITIES",
     "QA",
     "SCHEMA_VERSION",
@@ -62,6 +60,9 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
+
+DEMO_PRODUCER: Final = "demo"
+"""Producer of what `semihvision demo-data` has drawn and written."""
 
 _P = TypeVar("_P", Text, QA, Conversation)
 
@@ -133,6 +134,17 @@ class Record(Part):
                     f"conversation {conversation.conversation_id!r} has {found} <image> "
                     f"placeholders for {len(conversation.image_ids)} images"
                 )
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether it is known to come from a demo twin: images and texts, nobody's."""
+        return any(origin.producer == DEMO_PRODUCER for origin in self.provenance)
+
+    def producers(self) -> dict[str, str]:
+        """Who made what: provenance id -> producer. No person wrote the texts of a demo twin."""
+        people = DEMO_PRODUCER if self.is_synthetic else "human"
+        known = {origin.provenance_id: origin.producer for origin in self.provenance}
+        return {name: people if who == "human" else who for name, who in known.items()}
 
     def image(self, image_id: str) -> ImageRef:
         """The image of that id; KeyError if the record has none."""
