@@ -16,13 +16,15 @@ Other jobs on the machine change the time that passes, so the time the cores wor
 one process over half of the work of all, or over the main process's own if that is more.
 
     python benchmarks/prepare.py [ROWS ...]        (default: 1000 10000 100000; ten minutes)
+    python benchmarks/prepare.py --pool 2000       (the pool alone, 2,000 slices; two minutes)
 """
 
+import argparse
 import csv
 import json
+import os
 import re
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -40,7 +42,7 @@ from semihvision.cli.prepare import prepare
 
 LINKS = 1000
 """Names of one file; file systems allow some ten thousands."""
-POOL_ROWS, POOL_SIZE = 4000, 512
+POOL_SIZE = 512
 SMALL_SIZE = 64
 
 
@@ -118,48 +120,76 @@ def runs_of(folder: Path, rows: int) -> dict[str, dict[str, float]]:
     return {f"{rows:,} rows, {name}": found for name, found in results.items()}
 
 
-def pool_runs(folder: Path) -> dict[str, dict[str, float]]:
+def pool_runs(folder: Path, rows: int) -> dict[str, dict[str, float]]:
     root = folder / "large"
-    write_source(root, POOL_ROWS, POOL_SIZE)
-    results = {
-        f"{POOL_SIZE} x {POOL_SIZE}, workers {workers}": in_a_fresh_process(
+    write_source(root, rows, POOL_SIZE)
+    results = {}
+    for workers in (1, 2):
+        load = os.getloadavg()[0]
+        found = in_a_fresh_process(
             measured, root, folder / f"pool{workers}.parquet", {"workers": workers}
         )
-        for workers in (1, 2)
-    }
-    for found in results.values():
-        found["rows_a_cpu_s"] = POOL_ROWS / found["cpu_s"]
+        found |= {"rows_a_cpu_s": rows / found["cpu_s"], "load_before": load}
+        results[f"{rows:,} of {POOL_SIZE} x {POOL_SIZE}, workers {workers}"] = found
     return results
 
 
-def main(sizes: list[int]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        results = {}
-        for rows in sizes:
-            results |= runs_of(Path(folder), rows)
-        pool = pool_runs(Path(folder))
-    alone, two = pool.values()
-    speed_up = {
+def pool_speed_up(alone: dict[str, float], two: dict[str, float]) -> dict[str, float]:
+    return {
         "by_wall": alone["wall_s"] / two["wall_s"],
         "by_cpu_on_two_free_cores": alone["cpu_s"] / max(two["cpu_s"] / 2, two["main_cpu_s"]),
     }
-    largest = f"{sizes[-1]:,} rows"
-    first, again = results[f"{largest}, first"], results[f"{largest}, unchanged"]
-    second = {
+
+
+def second_runs(first: dict[str, float], again: dict[str, float]) -> dict[str, float]:
+    return {
         "by_wall": first["wall_s"] / again["wall_s"],
         "by_cpu": first["cpu_s"] / again["cpu_s"],
     }
+
+
+def growth(results: dict[str, dict[str, float]], sizes: list[int], run: str) -> float:
+    """MiB for 1,000 rows more, between the smallest and the largest number of rows."""
+    least, most = min(sizes), max(sizes)
+    small, large = (results[f"{rows:,} rows, {run}"]["grown_mib"] for rows in (least, most))
+    return 1000 * (large - small) / (most - least)
+
+
+def show(results: dict[str, dict[str, float]], summary: dict[str, Any]) -> None:
     columns = ("wall_s", "cpu_s", "main_cpu_s", "rows_a_cpu_s", "grown_mib", "examined")
     print_table(
         "semihvision prepare deeplesion",
         ("run", *columns),
         [
             (name, *(f"{found[c]:,.4g}" if c != "examined" else f"{found[c]:,}" for c in columns))
-            for name, found in (results | pool).items()
+            for name, found in results.items()
         ],
     )
-    print(json.dumps({"runs": results | pool, "pool_speed_up": speed_up, "second_run": second}))
+    print(json.dumps({"runs": results, **summary}))
+
+
+def main(sizes: list[int], pool_rows: int) -> None:
+    results: dict[str, dict[str, float]] = {}
+    summary: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for rows in sizes:
+            results |= runs_of(Path(folder), rows)
+        pool = pool_runs(Path(folder), pool_rows)
+    summary["pool_speed_up"] = pool_speed_up(*pool.values())
+    if sizes:
+        largest = f"{sizes[-1]:,} rows"
+        first, again = results[f"{largest}, first"], results[f"{largest}, unchanged"]
+        summary["second_run"] = second_runs(first, again)
+    if len(sizes) > 1:
+        summary["mib_per_1000_rows"] = {
+            run: growth(results, sizes, run) for run in ("first", "by two")
+        }
+    show(results | pool, summary)
 
 
 if __name__ == "__main__":
-    main([int(text) for text in sys.argv[1:]] or [1000, 10_000, 100_000])
+    made = argparse.ArgumentParser()
+    made.add_argument("rows", type=int, nargs="*", default=[1000, 10_000, 100_000])
+    made.add_argument("--pool", type=int, help="slices for the pool; with it, nothing else is run")
+    given = made.parse_args()
+    main(given.rows if given.pool is None else [], given.pool or 4000)

@@ -112,8 +112,8 @@ def read(root: Path, refused: RefusalLog, *, neighbours: int = 1) -> Iterator[Re
             for line, _ in lesions:
                 refused.add(f"line {line}", reason=str(error), kind=error.kind, file=table.name)
         else:
-            beside = _neighbours(root, lesions[0], neighbours, refused)
-            yield record.edited(images=(*record.images, *beside))
+            beside = tuple(_neighbours(root, lesions[0], neighbours, refused))
+            yield record.edited(images=record.images + beside) if beside else record
 
 
 def _record(root: Path, rows: list[Row]) -> Record:

@@ -206,6 +206,7 @@ def in_a_pool(task: Preparation, monkeypatch: pytest.MonkeyPatch) -> tuple[Prepa
     said: list[Any] = []
     monkeypatch.setattr(prefetch, "POOL_FROM", 3)
     monkeypatch.setattr(prefetch, "CHUNK", 2)
+    monkeypatch.setattr(prefetch, "HEAD_START", 2)
     done = prepare_records(task, workers=2, told=lambda *words: said.append(words))
     return done, said
 

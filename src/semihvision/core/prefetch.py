@@ -25,8 +25,10 @@ from semihvision.core.errors import InputError
 from semihvision.core.images import examining_by, glance
 from semihvision.core.probe_cache import Answer, ProbeCache, Request, answer
 
-POOL_FROM = 128
-"""New images from which on the pool is started: below, its start (a second or two) costs more."""
+POOL_FROM = 32
+"""New images from which on the pool is started: below, its start (half a second) costs more."""
+HEAD_START = 96
+"""Images that are left to this process while the pool's processes start."""
 CHUNK = 16
 """Images a worker gets at once; those of one file always go to the same."""
 _CHUNKS_A_WORKER = 4
@@ -54,6 +56,7 @@ class Prefetch:
         self._chunk: list[Request] = []
         self._waiting: dict[Future[list[Answer]], list[Request]] = {}
         self._asked: set[tuple[str, str]] = set()
+        self._left = HEAD_START
 
     def __enter__(self) -> "Prefetch":
         return self
@@ -122,6 +125,9 @@ class Prefetch:
             kept = self._cache.find(request)
             if kept is not None:
                 return kept.fields()
+            if self._left > 0:
+                self._left -= 1
+                return glance(path, relative, known)
             if len(self._chunk) >= CHUNK and path != self._chunk[-1].path:
                 self._send()
             self._chunk.append(request)
