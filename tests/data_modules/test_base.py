@@ -9,6 +9,7 @@ from PIL import Image
 
 import data_modules
 from data_modules import SemiHVisionDataModule
+from data_modules.base import RecordDataModule
 from models.processing import PMCCambrianProcessor
 from semihvision.core.batch import Batch, EncodedSample, SampleFit, TowerPixels, Turn
 from semihvision.core.errors import InputError
@@ -235,6 +236,22 @@ def test_an_image_that_cannot_be_decoded_is_an_error_that_names_it(folder: Path)
     (folder / "1.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"1\.png"):
         epoch(module(folder))
+
+
+def test_a_data_module_must_say_what_its_records_are_and_where_they_lie() -> None:
+    with pytest.raises(TypeError, match=r"records.*roots"):
+        RecordDataModule()  # type: ignore[abstract]
+
+
+def test_a_source_reads_its_records_from_parquet_instead_of_its_owners_files(folder: Path) -> None:
+    files = [str(folder / "records.parquet")]
+    made = data_modules.FolderDataModule(str(folder), records=files, validation_fraction=0)
+    assert [e.example_id for e in made.examples("test")] == ["folder/3#q0", "folder/3#q1"]
+    assert made.data_hash == module(folder).data_hash
+    with pytest.raises(InputError, match="no entry in roots"):
+        data_modules.SLAKEDataModule(str(folder), records=files).setup("fit")
+    with pytest.raises(InputError, match="give them to `semihvision prepare`"):
+        data_modules.FolderDataModule(str(folder), {"columns": "c.yaml"}, files)
 
 
 def test_every_source_has_a_data_module_class_with_its_own_name() -> None:
