@@ -32,7 +32,8 @@ from models.modeling import PMCCambrian
 from models.sharding import units
 from models.stages.building import ModelPlan, meta_model
 from semihvision.core.errors import InputError
-from semihvision.training.activations import ActivationBytes, BatchShape, activation_bytes
+from semihvision.training.activations import BatchShape, activation_bytes
+from semihvision.training.saved_tensors import ActivationBytes
 
 HEADROOM = 0.08
 """Share of a GPU's memory that is left for what is not counted; our choice."""
