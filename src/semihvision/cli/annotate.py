@@ -19,8 +19,8 @@ from semihvision.annotation.store import store_path, stored_drafts
 from semihvision.annotation.summary import Summary
 from semihvision.annotation.template import TemplateProducer
 from semihvision.cli.endpoint import add_endpoint_arguments, make_client
-from semihvision.cli.output import print_json, print_table, progress, stderr
-from semihvision.cli.parsing import config_parser, dispatch, parser, plain, source_roots
+from semihvision.cli.output import counts_in_text, print_json, print_table, progress, stderr
+from semihvision.cli.parsing import JSON_HELP, config_parser, dispatch, parser, plain, source_roots
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, RefusalLog
 from semihvision.core.hashing import hash_path
 
@@ -46,13 +46,20 @@ def _settings_parser(verb: str, description: str) -> ArgumentParser:
         "--root", action="append", type=str, default=[], metavar="SOURCE=DIR",
         help="image folder of a source; once for each source",
     )  # fmt: skip
-    made.add_argument("--index", type=str, default="", help="index folder, for bare images")
-    made.add_argument("--run_name", type=str, default="", help="name of the MLflow run")
+    made.add_argument(
+        "--index",
+        type=str,
+        default="",
+        help="folder of `index build`; images without text or labels need one",
+    )
+    made.add_argument(
+        "--run_name", type=str, default="", help="name of the MLflow run; else that of the records"
+    )
     made.add_argument(
         "--annotation", type=AnnotationSettings, default=AnnotationSettings(), help="rules, limits"
     )
     add_endpoint_arguments(made, max_tokens=MAX_TOKENS)
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     return made
 
 
@@ -60,7 +67,12 @@ def _plan(argv: list[str]) -> int:
     made = _settings_parser(
         "plan", "Shows what a run would send and cost. Sends nothing and opens no image."
     )
-    made.add_argument("--out", type=str, default="", help="output of the run")
+    made.add_argument(
+        "--out",
+        type=str,
+        default="",
+        help="output of an earlier run, whose finished work is not counted again",
+    )
     arguments = made.instantiate(made.parse_args(argv))
     source_roots(arguments.root)
     index = _index_sha256(arguments.index)
@@ -135,8 +147,8 @@ def _run(argv: list[str]) -> int:
     stderr.print(f"runs:    {link}", markup=False, soft_wrap=True)
     if not summary.refused:
         return EXIT_DONE
-    refused = ", ".join(f"{count} {kind}" for kind, count in summary.refused.items())
-    stderr.print(f"refused: {refused}; see {summary.files['refused']}", markup=False)
+    refused, file = counts_in_text(summary.refused), summary.files["refused"]
+    stderr.print(f"refused: {refused}; see {file}", markup=False, soft_wrap=True)
     return EXIT_REFUSED_ITEMS
 
 
@@ -187,7 +199,7 @@ def _print_summary(summary: Summary) -> None:
 def _status(argv: list[str]) -> int:
     made = parser("annotate status", "Counts finished and failed work, also while a run goes on.")
     made.add_argument("path", type=str, help="a run's output (Parquet) or its store (SQLite)")
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
     given = Path(arguments.path)
     store = given if given.suffix == ".sqlite" else store_path(given)
@@ -208,7 +220,8 @@ def _status(argv: list[str]) -> int:
     if arguments.json:
         print_json(document)
     else:
-        print_table(f"Store {store}", ("what", "value"), document.items())
+        rows = [(name.replace("_", " "), value) for name, value in document.items()]
+        print_table(f"Store {store}", ("what", "value"), rows)
     return EXIT_DONE
 
 
@@ -216,7 +229,7 @@ def _export(argv: list[str]) -> int:
     made = parser("annotate export", "Writes the generated conversations, one JSON object a line.")
     made.add_argument("records", type=str, help="annotated records (Parquet)")
     made.add_argument("--out", required=True, type=str, help="LLaVA JSONL to write")
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
     refused = RefusalLog()
     exported = export_generated(Path(arguments.records), Path(arguments.out), refused)
@@ -226,7 +239,8 @@ def _export(argv: list[str]) -> int:
     if arguments.json:
         print_json(document)
     else:
-        print_table("LLaVA JSONL", ("what", "value"), document.items())
+        rows = [(name.replace("_", " "), value) for name, value in document.items()]
+        print_table("LLaVA JSONL", ("what", "value"), rows)
     if refused.items:
         stderr.print(f"{len(refused.items)} records were withheld; reasons in {path}", markup=False)
         return EXIT_REFUSED_ITEMS

@@ -7,7 +7,7 @@ from typing import Any
 
 from semihvision.cli.browse_page import Shown, notes, page
 from semihvision.cli.output import print_json, print_table, progress, stderr
-from semihvision.cli.parsing import parser, source_roots
+from semihvision.cli.parsing import JSON_HELP, parser, source_roots
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError
 from semihvision.core.files import open_atomically
 from semihvision.core.images import read_image
@@ -26,12 +26,17 @@ def browse(argv: list[str]) -> int:
     )
     made.add_argument("file", type=Path, help="Parquet file of records")
     made.add_argument(
-        "--root", type=str, nargs="+", action="extend", help="SOURCE=DIR, for the images"
+        "--root",
+        type=str,
+        nargs="+",
+        action="extend",
+        metavar="SOURCE=DIR",
+        help="image folders of sources",
     )
     made.add_argument("--out", type=Path, required=True, help="HTML file to write")
     made.add_argument("--limit", type=int, default=200, help="most records on the page")
     made.add_argument("--size", type=int, default=224, help="longer side of a thumbnail, pixels")
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
     if arguments.limit < 1 or arguments.size < 16:
         raise InputError("expected --limit of 1 or more and --size of 16 or more")
@@ -61,7 +66,8 @@ def _say(document: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    rows = [(name, value) for name, value in document.items() if name != "images_not_shown"]
+    rows = [(name, document[name]) for name in ("out", "records", "bytes")]
+    rows.insert(2, ("records in the file", document["of"]))
     missing = document["images_not_shown"]
     print_table("Page of records", ("what", "value"), [*rows, ("images not shown", len(missing))])
     for one in missing[:5]:

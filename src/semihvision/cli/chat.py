@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import Namespace
 
 from semihvision.cli.output import print_json
-from semihvision.cli.parsing import parser
+from semihvision.cli.parsing import JSON_HELP, parser
 from semihvision.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ def _chat(arguments: Namespace) -> int:
         attach(dialogue, Path(path))
     if arguments.ask is None:
         converse(dialogue)
-    elif arguments.json:
+        return 0
+    sys.stderr.write(NOTICE)
+    if arguments.json:
         answer = dialogue.ask(arguments.ask)
         print_json(
             {"model": str(arguments.model), "images": len(arguments.image), **asdict(answer)}
@@ -64,8 +66,14 @@ def _chat(arguments: Namespace) -> int:
 
 def _parser() -> Any:
     made = parser("chat", "Asks a model about images, in the terminal.")
-    made.add_argument("--model", type=Path, required=True, help="model folder")
-    made.add_argument("--image", type=str, action="append", default=[], help="may be repeated")
+    made.add_argument("--model", type=Path, required=True, help="model folder, as `fit` writes it")
+    made.add_argument(
+        "--image",
+        type=str,
+        action="append",
+        default=[],
+        help="image file, for the first question; may be given several times",
+    )
     made.add_argument("--ask", type=str, help="one question; without it a dialogue begins")
     made.add_argument("--system-prompt", type=Path, help="file with another system text")
     made.add_argument(
@@ -79,18 +87,25 @@ def _parser() -> Any:
         help="longest dialogue in tokens, images expanded, up to the positions that the model "
         "knows; default: the folder's, as it was trained",
     )
-    made.add_argument("--max-new-tokens", type=int, default=512, help="longest answer")
-    made.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
-    made.add_argument("--top-p", type=float, default=1.0, help="with a temperature")
-    made.add_argument("--seed", type=int, default=0, help="with a temperature")
-    made.add_argument("--device", type=str, default="auto", help=", ".join(_DEVICES))
+    made.add_argument("--max-new-tokens", type=int, default=512, help="longest answer, tokens")
+    made.add_argument(
+        "--temperature", type=float, default=0.0, help="randomness; 0: always the likeliest token"
+    )
+    made.add_argument(
+        "--top-p",
+        type=float,
+        default=1.0,
+        help="draw from the likeliest tokens of this share, 0 to 1; with a temperature",
+    )
+    made.add_argument("--seed", type=int, default=0, help="seed of the draws; with a temperature")
+    made.add_argument("--device", type=str, default="auto", help=f"one of {', '.join(_DEVICES)}")
     made.add_argument(
         "--dtype",
         type=str,
         default="auto",
-        help=f"{', '.join(_DTYPES)}; auto: as stored, which is float32 in the folders of `fit`",
+        help=f"one of {', '.join(_DTYPES)}; auto: as stored; `fit` stores float32",
     )
-    made.add_argument("--json", action="store_true", help="one JSON document; with --ask")
+    made.add_argument("--json", action="store_true", help=f"{JSON_HELP}; with --ask")
     return made
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from semihvision.cli.convert_cambrian import from_cambrian
 from semihvision.cli.convert_hf import to_hf
 from semihvision.cli.output import print_json, print_table
-from semihvision.cli.parsing import dispatch, parser
+from semihvision.cli.parsing import JSON_HELP, dispatch, parser
 from semihvision.core.errors import EXIT_CHECK_FAILED, InputError
 
 
@@ -30,7 +30,7 @@ def verify(argv: list[str]) -> int:
         "Recomputes a golden file's outputs with the forward and generate of training and use.",
     )
     made.add_argument("golden", type=Path, help="golden .safetensors file")
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
 
     from models.golden import GoldenFileError

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from semihvision.cli.output import Bars, print_json, print_table, progress
-from semihvision.cli.parsing import parser
+from semihvision.cli.parsing import JSON_HELP, parser
 from semihvision.core.errors import InputError
 
 _NO_SYSTEM_TEXT = (
@@ -20,7 +20,7 @@ def from_cambrian(argv: list[str]) -> int:
         "Writes a model folder, which fit (init_from), evaluate and chat read, from a published "
         "Cambrian-1 checkpoint and the weights of its vision towers, which checkpoints lack.",
     )
-    made.add_argument("--checkpoint", type=Path, required=True, help="published folder")
+    made.add_argument("--checkpoint", type=Path, required=True, help="published checkpoint folder")
     made.add_argument("--out", type=Path, required=True, help="model folder to make")
     made.add_argument(
         "--tower-weights",
@@ -36,7 +36,7 @@ def from_cambrian(argv: list[str]) -> int:
     made.add_argument(
         "--system-prompt", type=str, default="", help="file with the official system text"
     )
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
     tower_weights = named_sources(arguments.tower_weights)
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from semihvision.cli.output import Bars, print_json, print_table, progress
-from semihvision.cli.parsing import parser
+from semihvision.cli.parsing import JSON_HELP, parser
 from semihvision.core.errors import InputError
 
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -34,7 +34,7 @@ def to_hf(argv: list[str]) -> int:
         action="store_true",
         help="hand out an official checkpoint with another prompt than it was trained with",
     )
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
     max_shard_bytes = num_bytes(arguments.max_shard_size)
 

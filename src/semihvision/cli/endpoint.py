@@ -11,6 +11,16 @@ if TYPE_CHECKING:
     from semihvision.llm.client import LLMClient
 
 
+_LIMITS: dict[str, tuple[Any, str]] = {
+    "temperature": (float, "randomness of the model, 0 to 2; 0: the likeliest words"),
+    "max_tokens": (int, "longest reply, tokens"),
+    "concurrency": (int, "requests under way at the same time"),
+    "usd_per_million_in": (float | None, "price of a million prompt tokens, US dollars"),
+    "usd_per_million_out": (float | None, "price of a million reply tokens, US dollars"),
+}
+"""Name of a setting -> its type and what it means."""
+
+
 def add_endpoint_arguments(made: ArgumentParser, *, max_tokens: int) -> None:
     """Adds ``llm``, ``base_url``, ``permissions`` and the limits to a command.
 
@@ -18,7 +28,13 @@ def add_endpoint_arguments(made: ArgumentParser, *, max_tokens: int) -> None:
         made: Parser of the command.
         max_tokens: Default for the longest reply in tokens.
     """
-    made.add_argument("--llm", metavar="MODEL", type=str, default="", help="model's name there")
+    made.add_argument(
+        "--llm",
+        metavar="MODEL",
+        type=str,
+        default="",
+        help="ask this language model; its name at the endpoint",
+    )
     made.add_argument(
         "--base-url",
         metavar="URL",
@@ -33,14 +49,8 @@ def add_endpoint_arguments(made: ArgumentParser, *, max_tokens: int) -> None:
         help="your statements of what may be sent where (YAML; `semihvision sources` lists terms)",
     )
     defaults = LLMSettings(model="default", max_tokens=max_tokens)
-    for name, kind in (
-        ("temperature", float),
-        ("max_tokens", int),
-        ("concurrency", int),
-        ("usd_per_million_in", float | None),
-        ("usd_per_million_out", float | None),
-    ):
-        made.add_argument(f"--{name}", type=kind, default=getattr(defaults, name))
+    for name, (kind, text) in _LIMITS.items():
+        made.add_argument(f"--{name}", type=kind, default=getattr(defaults, name), help=text)
 
 
 def make_client(arguments: Any) -> "LLMClient":

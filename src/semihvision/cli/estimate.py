@@ -102,14 +102,20 @@ def run(argv: list[str]) -> int:
 
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="semihvision fit --estimate", allow_abbrev=False)
-    parser.add_argument("--estimate", action="store_true")
+    parser.add_argument("--estimate", action="store_true", help="no run: what it would take")
     parser.add_argument("--gpus", type=int, default=8, help="GPUs in all, one process each")
-    parser.add_argument("--gpu", choices=sorted(GPUS), default="h100")
+    parser.add_argument("--gpu", choices=sorted(GPUS), default="h100", help="kind of GPU")
     parser.add_argument("--mfu", type=float, default=0.4, help="share of the peak, in (0, 1]")
-    parser.add_argument("--json", action="store_true", help="one JSON document")
-    parser.add_argument("--samples", type=int, default=0, help="of an epoch, instead of the data")
-    parser.add_argument("--tokens-per-sample", type=int, default=0, help="images expanded")
-    parser.add_argument("--images-per-sample", type=int, default=1)
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON document on standard output"
+    )
+    parser.add_argument("--samples", type=int, default=0, help="in an epoch, instead of the data")
+    parser.add_argument(
+        "--tokens-per-sample", type=int, default=0, help="images expanded; with --samples"
+    )
+    parser.add_argument(
+        "--images-per-sample", type=int, default=1, help="with --samples, for unpacked data"
+    )
     return parser
 
 

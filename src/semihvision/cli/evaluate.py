@@ -11,7 +11,7 @@ from evaluation.tasks import TASKS, Task, load_task
 from semihvision import tracking
 from semihvision.cli.endpoint import add_endpoint_arguments, make_client
 from semihvision.cli.output import Bars, print_json, print_table, progress, stderr
-from semihvision.cli.parsing import config_parser, plain
+from semihvision.cli.parsing import JSON_HELP, config_parser, plain
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError
 
 Control = Literal["normal", "blank", "shuffled"]
@@ -74,7 +74,10 @@ def _parser() -> Any:
     )
     made.add_argument("--model", type=str, default="", help="model folder, as `fit` writes it")
     made.add_argument(
-        "--system_prompt_file", type=str, default="", help="system text in place of the folder's"
+        "--system_prompt_file",
+        type=str,
+        default="",
+        help="file with a system text in place of the folder's",
     )
     made.add_argument(
         "--other_prompt",
@@ -83,13 +86,24 @@ def _parser() -> Any:
         help="ask an official checkpoint with another prompt than it was trained with",
     )
     add_endpoint_arguments(made, max_tokens=DEFAULT_MAX_TOKENS)
-    made.add_argument("--benchmarks", type=dict[str, str], default={}, help="name: folder")
-    made.add_argument("--images", type=list[Control], default=["normal"], help="image controls")
-    made.add_argument("--out", type=str, default="runs/evaluate", help="for predictions")
-    made.add_argument("--run_name", type=str, default="", help="name of the MLflow run")
-    made.add_argument("--batch_size", type=int, default=32, help="questions per batch")
-    made.add_argument("--seed", type=int, default=0, help="of the image exchange")
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument(
+        "--benchmarks", type=dict[str, str], default={}, help="benchmarks and their folders"
+    )
+    made.add_argument(
+        "--images",
+        type=list[Control],
+        default=["normal"],
+        help="normal: as they are, blank: blank ones, shuffled: exchanged",
+    )
+    made.add_argument("--out", type=str, default="runs/evaluate", help="folder of the predictions")
+    made.add_argument(
+        "--run_name", type=str, default="", help="name of the MLflow run; else the model's"
+    )
+    made.add_argument(
+        "--batch_size", type=int, default=32, help="questions asked at once, model folders only"
+    )
+    made.add_argument("--seed", type=int, default=0, help="seed of the image exchange")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     return made
 
 
@@ -151,7 +165,9 @@ def _say_where(tracked: tracking.TrackedRun, evaluations: Sequence[Evaluation]) 
     for one in evaluations:
         stderr.print(f"predictions: {one.file}", markup=False, soft_wrap=True)
         if one.reasons:
-            stderr.print(f"  {len(one.reasons)} unanswered, e.g. {next(iter(one.reasons.items()))}")
+            question, reason = next(iter(one.reasons.items()))
+            said = f"  {len(one.reasons)} unanswered, e.g. {question}: {reason}"
+            stderr.print(said, markup=False, soft_wrap=True)
     stderr.print(f"MLflow: {tracking.ui_command()}", markup=False, soft_wrap=True)
     link = tracking.runs_link(tracked.experiment_id)
     stderr.print(f"runs:   {link}", markup=False, soft_wrap=True)

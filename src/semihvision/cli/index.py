@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from semihvision.cli.output import print_json, print_table, progress, stderr
-from semihvision.cli.parsing import dispatch, parser, source_roots
+from semihvision.cli.output import counts_in_text, print_json, print_table, progress, stderr
+from semihvision.cli.parsing import JSON_HELP, dispatch, parser, source_roots
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError
 from semihvision.core.images import probe_image, read_image
 from semihvision.core.parquet import count_records, read_records
@@ -47,20 +47,22 @@ def _build(argv: list[str]) -> int:
         help="JSONL files in meditron's format, or demo for the bundled texts",
     )  # fmt: skip
     made.add_argument("--out", type=str, required=True, help="folder to write")
-    made.add_argument("--text-embedder", type=str, default="lsa", help="name, or none")
-    made.add_argument("--image-embedder", type=str, default="classical", help="name, or none")
+    made.add_argument("--text-embedder", type=str, default="lsa", help="embedder of texts, or none")
+    made.add_argument(
+        "--image-embedder", type=str, default="classical", help="embedder of images, or none"
+    )
     made.add_argument("--M", type=int, default=default.M, help="links of a vector in the graph")
     made.add_argument(
         "--ef-construction", type=int, default=default.ef_construction,
         help="candidates kept while inserting",
     )  # fmt: skip
     made.add_argument("--ef", type=int, default=default.ef, help="candidates kept while searching")
-    made.add_argument("--seed", type=int, default=default.seed, help="of the graph's levels")
+    made.add_argument("--seed", type=int, default=default.seed, help="seed of the graph's levels")
     made.add_argument(
         "--include-test", action="store_true",
         help="index records of the test split too; never annotate training data with such an index",
     )  # fmt: skip
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
     paths = [Path(path) for path in arguments.records]
     total = sum(count_records(path) for path in paths)
@@ -90,10 +92,12 @@ def _build(argv: list[str]) -> int:
         rows = [*report.items.items(), *report.vectors.items()]
         print_table(f"Index {report.folder}", ("what", "n"), rows)
     if report.left_out:
-        stderr.print(f"left out: {report.left_out}; --include-test takes them")
+        left_out = counts_in_text(report.left_out)
+        stderr.print(f"left out: {left_out}; --include-test takes them", markup=False)
     if not report.refused:
         return EXIT_DONE
-    stderr.print(f"refused: {report.refused}; see {report.folder / 'refused.jsonl'}")
+    refused, file = counts_in_text(report.refused), report.folder / "refused.jsonl"
+    stderr.print(f"refused: {refused}; see {file}", markup=False, soft_wrap=True)
     return EXIT_REFUSED_ITEMS
 
 
@@ -104,14 +108,18 @@ def _search(argv: list[str]) -> int:
     made.add_argument("--image", type=str, default=None, help="query image file")
     made.add_argument("-k", type=int, default=5, help="number of hits")
     made.add_argument(
-        "--kinds", nargs="+", type=str, default=["case", "guideline"], help="case, guideline"
+        "--kinds",
+        nargs="+",
+        type=str,
+        default=["case", "guideline"],
+        help="what to look for: case, guideline",
     )
     made.add_argument(
         "--exclude-groups", nargs="+", type=str, default=[], metavar="SOURCE/GROUP",
         help="patients, cases, articles that are not to be found",
     )  # fmt: skip
     made.add_argument("--backend", type=str, default="hnswlib", help="hnswlib or exact")
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
     image = None
     if arguments.image is not None:
@@ -134,12 +142,18 @@ def _search(argv: list[str]) -> int:
 
 
 def _audit(argv: list[str]) -> int:
-    made = parser("index audit", "Measures an index on itself.")
+    made = parser(
+        "index audit",
+        "Measures an index on itself: recall against exact search, and how often neighbours share "
+        "a label.",
+    )
     made.add_argument("folder", type=str, help="an index folder")
     made.add_argument("-k", type=int, default=10, help="neighbours looked at")
-    made.add_argument("--max-queries", type=int, default=1000, help="larger tables are sampled")
-    made.add_argument("--seed", type=int, default=0, help="of the sample")
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument(
+        "--max-queries", type=int, default=1000, help="most queries; of larger tables a sample"
+    )
+    made.add_argument("--seed", type=int, default=0, help="seed of the sample")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
     report = audit(
         Path(arguments.folder),

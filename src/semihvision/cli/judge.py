@@ -10,7 +10,7 @@ from evaluation.reporting import log_judgement
 from semihvision import tracking
 from semihvision.cli.endpoint import add_endpoint_arguments, make_client
 from semihvision.cli.output import print_json, print_table, progress, stderr
-from semihvision.cli.parsing import config_parser, dispatch, plain
+from semihvision.cli.parsing import JSON_HELP, config_parser, dispatch, plain
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError, RefusalLog
 from semihvision.core.hashing import hash_path
 
@@ -34,10 +34,17 @@ def _run(argv: list[str]) -> int:
     made.add_argument(
         "--predictions", required=True, type=str, help="answers, as `evaluate` writes"
     )
-    made.add_argument("--out", type=str, default="", help="folder of judge.jsonl; default: beside")
-    made.add_argument("--run_name", type=str, default="", help="name of the MLflow run")
+    made.add_argument(
+        "--out", type=str, default="", help="folder for judge.jsonl; else that of the predictions"
+    )
+    made.add_argument(
+        "--run_name",
+        type=str,
+        default="",
+        help="name of the MLflow run; else that of the predictions",
+    )
     add_endpoint_arguments(made, max_tokens=DEFAULT_MAX_TOKENS)
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     parsed = made.parse_args(argv)
     config, arguments = plain(parsed), made.instantiate(parsed)
     as_json = config.pop("json")

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from semihvision.cli.output import print_json, print_table
-from semihvision.cli.parsing import dispatch, parser
+from semihvision.cli.parsing import JSON_HELP, dispatch, parser
 from semihvision.core.errors import InputError
 
 
@@ -17,8 +17,8 @@ def run(argv: list[str]) -> int:
 def show(argv: list[str]) -> int:
     """Prints what a preset is made of; no weights are made for it."""
     made = parser("models show", "Parts, shapes and parameter counts of a preset.")
-    made.add_argument("preset", type=str, help="tiny or 8b")
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("preset", type=str, help="preset: tiny or 8b")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
     document = describe(arguments.preset)
     if arguments.json:

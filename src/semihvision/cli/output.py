@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,15 +30,45 @@ def print_json(document: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table on standard output; numbers come already formatted, `Text` with its colour."""
+    """Prints a table on standard output; cells are shown by `in_text`, `Text` with its colour."""
     table = Table(title=Text(title), title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         # Brackets in data are no markup.
-        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(in_text(cell)) for cell in row))
     console = Console()
     console.print(table)
+
+
+def in_text(value: object) -> str:
+    """A value as a person reads it: no brackets, quotes or braces of Python.
+
+    Args:
+        value: Text, number, truth value, None, or a mapping or sequence of such.
+    """
+    if value is None or (isinstance(value, Collection) and not value and value != ""):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{in_text(key)}: {in_text(one)}" for key, one in value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(map(in_text, value))
+    return str(value)
+
+
+def counts_in_text(counts: Mapping[str, int]) -> str:
+    """Numbers by kind in one line, e.g. ``2 missing image, 1 too long``.
+
+    Args:
+        counts: Kind, with underscores for blanks -> number.
+    """
+    return ", ".join(f"{number:,} {kind.replace('_', ' ')}" for kind, number in counts.items())
 
 
 def draws_bars() -> bool:

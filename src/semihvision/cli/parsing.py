@@ -7,7 +7,10 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
+from semihvision.cli.help_text import EXIT_CODES, PlainHelp
 from semihvision.core.errors import EXIT_UNUSABLE, InputError
+
+JSON_HELP = "print one JSON document on standard output"
 
 
 class PlainErrors(ArgumentParser):
@@ -55,15 +58,26 @@ def parser(command: str, description: str) -> ArgumentParser:
         command: Words after ``semihvision``, e.g. ``index build``.
         description: One or two sentences for ``--help``.
     """
-    return PlainErrors(prog=f"semihvision {command}", description=description)
+    return PlainErrors(
+        prog=f"semihvision {command}",
+        description=description,
+        epilog=EXIT_CODES,
+        formatter_class=PlainHelp,
+    )
 
 
 def config_parser(command: str, description: str) -> ArgumentParser:
     """Like `parser`, for a command that reads YAML with ``-c FILE`` (OmegaConf interpolation)."""
     made = PlainErrors(
-        prog=f"semihvision {command}", description=description, parser_mode="omegaconf+"
+        prog=f"semihvision {command}",
+        description=description,
+        epilog=EXIT_CODES,
+        formatter_class=PlainHelp,
+        parser_mode="omegaconf+",
     )
-    made.add_argument("-c", "--config", action="config", help="YAML file with these settings")
+    made.add_argument(
+        "-c", "--config", action="config", help="YAML file with settings of these names"
+    )
     return made
 
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semihvision.cli.output import print_json, print_table, stderr
-from semihvision.cli.parsing import parser
+from semihvision.cli.output import counts_in_text, print_json, print_table, stderr
+from semihvision.cli.parsing import JSON_HELP, parser
 from semihvision.cli.quickstart_steps import (
     DATA_STEPS,
     STAGES,
@@ -40,10 +40,18 @@ def run(argv: list[str]) -> int:
         "language model is named.",
     )
     made.add_argument("--out", type=str, default="runs/quickstart", help="folder for all files")
-    made.add_argument("--seed", type=int, default=0, help="of data, weights and sample order")
-    made.add_argument("--llm", metavar="MODEL", type=str, default="", help="annotator and judge")
-    made.add_argument("--base-url", metavar="URL", type=str, default="", help="its endpoint")
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--seed", type=int, default=0, help="seed of data, weights and sample order")
+    made.add_argument(
+        "--llm",
+        metavar="MODEL",
+        type=str,
+        default="",
+        help="language model that annotates and judges",
+    )
+    made.add_argument(
+        "--base-url", metavar="URL", type=str, default="", help="its OpenAI-compatible endpoint"
+    )
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
     started = time.monotonic()
     client = _client(arguments)
@@ -187,7 +195,7 @@ def _print_summary(document: dict[str, Any]) -> None:
 def _say_where(document: dict[str, Any]) -> None:
     mlflow = document["mlflow"]
     for step, counts in document["refused"].items():
-        stderr.print(f"refused in {step}: {counts}", markup=False)
+        stderr.print(f"refused in {step}: {counts_in_text(counts)}", markup=False)
     lines = (
         f"MLflow store  {mlflow['uri']}",
         f"look at it    {mlflow['ui_command']}",

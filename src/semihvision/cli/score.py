@@ -9,7 +9,7 @@ from evaluation.benchmarks import BENCHMARK_MODULES, conventions_of, load_refere
 from evaluation.predictions import match_ids, read_predictions
 from evaluation.scoring import score_answers
 from semihvision.cli.output import print_json, print_table, stderr
-from semihvision.cli.parsing import parser
+from semihvision.cli.parsing import JSON_HELP, parser
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, RefusalLog, RefusedItem
 
 _MAX_NAMED = 10
@@ -26,7 +26,9 @@ def run(argv: list[str]) -> int:
         "Scores predictions under every named convention. Predictions are joined by id; a question "
         "without one counts as wrong.",
     )
-    made.add_argument("--benchmark", required=True, choices=list(BENCHMARK_MODULES))
+    made.add_argument(
+        "--benchmark", required=True, choices=list(BENCHMARK_MODULES), help="whose questions"
+    )
     made.add_argument(
         "--predictions",
         required=True,
@@ -42,7 +44,7 @@ def run(argv: list[str]) -> int:
         metavar="PATH",
         help="the owner's file, e.g. VQA-RAD's testset.json, or the folder of a benchmark",
     )
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
     refused = RefusalLog()
     references = load_references(arguments.benchmark, Path(arguments.references), refused)

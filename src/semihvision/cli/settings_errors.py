@@ -5,17 +5,21 @@ passed on as it says it.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
-from importlib import import_module
 
 from jsonargparse import ArgumentParser
 
+from semihvision.cli.known_settings import (
+    classes_beside,
+    leading_parts,
+    meant,
+    settings_of_class,
+    settings_of_parser,
+)
 from semihvision.cli.yaml_places import check_files, config_files, find_key, find_value
 
 _SHOWN_CHARS = 60
-_MAX_NAMED = 20
 _TYPES = {
     "int": "a whole number",
     "float": "a number",
@@ -75,7 +79,7 @@ def explained(message: str, parser: ArgumentParser, arguments: Sequence[str]) ->
     if problem.no_class:
         place = find_value(files, problem.class_path)
         shown = place or ".".join([*problem.keys, "class_path"])
-        near = _nearest(problem.class_path, _classes(problem.class_path))
+        near = meant(problem.class_path, classes_beside(problem.class_path))
         return f"{shown}: no class {problem.class_path!r} ({problem.no_class}){near}"
     if problem.missing:
         names = ", ".join(_as_option(name, parser) for name in problem.missing)
@@ -164,30 +168,24 @@ _PATTERNS: dict[str, Callable[..., None]] = {
 def _unknown(name: str, problem: _Problem, parser: ArgumentParser, arguments: Sequence[str]) -> str:
     if name.startswith("-"):
         options = [option for action in parser._actions for option in action.option_strings]
-        return f"{name}: no such option{_nearest(name, options)}"
-    known = _settings(problem.class_path) if problem.class_path else _dests(parser, problem.keys)
+        return f"{name}: no such option{meant(name, options)}"
+    known = (
+        settings_of_class(problem.class_path)
+        if problem.class_path
+        else settings_of_parser(parser, problem.keys)
+    )
     # Of a path, the first component that is not known is the wrong one.
     parts = name.split(".")
     wrong = (
-        next(i for i in range(1, len(parts) + 1) if ".".join(parts[:i]) not in _prefixes(known))
+        next(i for i in range(1, len(parts) + 1) if ".".join(parts[:i]) not in leading_parts(known))
         if name not in known
         else len(parts)
     )
     bad = ".".join(parts[:wrong])
-    near = _nearest(bad, _prefixes(known, wrong))
+    near = meant(bad, leading_parts(known, wrong))
     shown = _where(replace(problem, keys=[*problem.keys, bad]), arguments)
     owner = f" of {problem.class_path}" if problem.class_path else ""
     return f"{shown}: no such setting{owner}{near}"
-
-
-def _prefixes(known: Iterable[str], length: int | None = None) -> list[str]:
-    """All leading parts of the known paths, or those of a certain number of components."""
-    found: dict[str, None] = {}
-    for path in known:
-        parts = path.split(".")
-        for i in range(1, len(parts) + 1) if length is None else (min(length, len(parts)),):
-            found[".".join(parts[:i])] = None
-    return list(found)
 
 
 def _where(problem: _Problem, arguments: Sequence[str]) -> str:
@@ -206,47 +204,6 @@ def _as_option(name: str, parser: ArgumentParser) -> str:
     options = [f"--{name}", f"--{name.replace('_', '-')}"]
     taken = [option for action in parser._actions for option in action.option_strings]
     return next((option for option in options if option in taken), name)
-
-
-def _dests(parser: ArgumentParser, group: Sequence[str]) -> list[str]:
-    prefix = "".join(f"{key}." for key in group)
-    names = [action.dest for action in parser._actions]
-    return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
-
-
-def _settings(class_path: str) -> list[str]:
-    """Names that a class takes."""
-    return _of_module(class_path, lambda module, name: _arguments(getattr(module, name)))
-
-
-def _arguments(owner: type) -> list[str]:
-    added = ArgumentParser().add_class_arguments(owner, fail_untyped=False)
-    return [name.partition(".")[0] for name in added]
-
-
-def _classes(class_path: str) -> list[str]:
-    """What the module of a class that is not there offers."""
-    package = class_path.rpartition(".")[0]
-    return _of_module(
-        class_path,
-        lambda module, _: [f"{package}.{name}" for name in getattr(module, "__all__", ())],
-    )
-
-
-def _of_module(class_path: str, ask: Callable[..., list[str]]) -> list[str]:
-    module, _, name = class_path.rpartition(".")
-    try:
-        return ask(import_module(module), name)
-    except (ImportError, AttributeError, ValueError):
-        return []
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    close = get_close_matches(name, names, n=1)
-    if close:
-        return f"; did you mean {close[0]}?"
-    return f"; known: {', '.join(names)}" if 0 < len(names) <= _MAX_NAMED else ""
 
 
 def _type(text: str) -> str:

@@ -3,16 +3,25 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from semihvision.cli.output import print_json, print_table
-from semihvision.cli.parsing import parser
+from semihvision.cli.output import in_text, print_json, print_table
+from semihvision.cli.parsing import JSON_HELP, parser
 from semihvision.core.card import CARD_MODULES, Card, card
+
+_LABELS = {
+    "owners_caption_flag": "owners' caption flag",
+    "human_text": "text written by people",
+    "redistribution": "passing on",
+    "exports_text": "text in exports",
+    "earliest_date": "only from",
+}
+"""Fields of a card whose names do not speak for themselves."""
 
 
 def run(argv: list[str]) -> int:
     """Prints the cards."""
     made = parser("sources", "Licence, access and data-use conditions of every source.")
     made.add_argument("names", nargs="*", type=str, help="only these sources")
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
     cards = [card(name) for name in arguments.names or CARD_MODULES]
     if arguments.json:
@@ -32,7 +41,9 @@ def _hosted(one: Card) -> str:
 
 
 def _row(one: Card) -> tuple[str, ...]:
-    return (one.name, one.licence, _hosted(one), one.redistribution, one.commercial_use)
+    # With blanks, so that the names of settings are not cut within a word.
+    hosted = _hosted(one).replace("_", " ")
+    return (one.name, one.licence, hosted, one.redistribution, one.commercial_use)
 
 
 def _details(one: Card) -> Iterator[tuple[str, str]]:
@@ -42,8 +53,7 @@ def _details(one: Card) -> Iterator[tuple[str, str]]:
         elif name == "components":
             yield (
                 "on disk",
-                "; ".join(f"{part.name} ({part.patterns[0]})" for part in one.components),
+                "; ".join(f"{part.name} ({' | '.join(part.patterns)})" for part in one.components),
             )
         elif value not in (None, ""):
-            shown = {True: "yes", False: "no"}.get(value, value)
-            yield name.replace("_", " ").removeprefix("api "), str(shown)
+            yield _LABELS.get(name, name.replace("_", " ").removeprefix("api ")), in_text(value)

@@ -16,7 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 
 import data_modules  # noqa: F401 -- its classes are known by name once it is imported
 from models.stages import Stage
-from semihvision.cli.output import stderr
+from semihvision.cli.output import counts_in_text, stderr
 from semihvision.cli.parsing import PlainErrors
 from semihvision.cli.train_progress import say_summary, with_progress
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError, RefusalLog
@@ -104,7 +104,9 @@ def run(argv: list[str]) -> int:
     refused.write(listed)
     if not refused.items:
         return EXIT_DONE
-    stderr.print(f"refused: {refused.counts()}; see {listed}", markup=False, soft_wrap=True)
+    stderr.print(
+        f"refused: {counts_in_text(refused.counts())}; see {listed}", markup=False, soft_wrap=True
+    )
     return EXIT_REFUSED_ITEMS
 
 
