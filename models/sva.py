@@ -108,7 +108,7 @@ class SamplerLayer(nn.Module):
             weight_MHK = known_MHK.softmax(dim=2).to(query.dtype)
         weights = torch.split(weight_MHK, [tokens.shape[1] for tokens in keys], dim=2)
         values += [self._values(*each) for each in zip(order, weights, keys, strict=True)]
-        return torch.stack(values).sum(0).flatten(1)
+        return sum(values[1:], values[0]).flatten(1)
 
     def _scores(self, tower: int, query: Tensor, tokens: Tensor) -> Tensor:
         """(M, H, K): queries (M, H, D) and the keys of one tower; of windows, what is constant."""

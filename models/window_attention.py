@@ -100,7 +100,7 @@ def _attend(query: Tensor, known: Tensor, towers: Sequence[WindowTokens]) -> tup
         _per_head(weight.contiguous() @ normal, tower.value_map.transpose(1, 2))
         for tower, normal, weight in zip(towers, normals, weights, strict=True)
     ]
-    return torch.stack(values).sum(0) if values[1:] else values[0], attention
+    return sum(values[1:], values[0]), attention
 
 
 class _Attention(Function):
