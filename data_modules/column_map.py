@@ -28,6 +28,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from semihvision.core.errors import InputError
+from semihvision.core.reasons import in_words
 from semihvision.core.record import BODY_PARTS, MODALITIES, TEXT_KINDS
 
 SPLITS = ("train", "validation", "test")
@@ -128,4 +129,4 @@ def read_column_map(path: Path) -> ColumnMap:
         )
         raise InputError(f"{path}: {reasons}; see data_modules/column_map.py") from None
     except (OmegaConfBaseException, YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: no readable YAML ({type(error).__name__})") from None
+        raise InputError(f"{path}: no readable YAML ({in_words(error)})") from None

@@ -6,6 +6,7 @@ from typing import Any
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.llava import PLACEHOLDER
 from semihvision.core.llava_import import turns_of
+from semihvision.core.reasons import json_kind
 from semihvision.core.record import Conversation, ConversationTurn
 
 
@@ -64,7 +65,5 @@ def text_of(row: dict[str, Any], key: str) -> str:
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InputError(
-            f"{key}: found a JSON {type(value).__name__}, expected a text", kind="invalid_row"
-        )
+        raise InputError(f"{key}: found {json_kind(value)}, expected a text", kind="invalid_row")
     return str(value).strip()

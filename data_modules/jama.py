@@ -37,6 +37,7 @@ from data_modules.reading import OWNER, licence_of
 from semihvision.core.card import Card
 from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.reasons import json_kind
 from semihvision.core.record import (
     QA,
     ImageRef,
@@ -139,7 +140,7 @@ def _rows(path: Path, refused: RefusalLog) -> Iterator[tuple[str, dict[str, Any]
             if isinstance(row, dict):
                 yield f"row {number}", row
             else:
-                reason = f"found a JSON {type(row).__name__}, expected an object"
+                reason = f"found {json_kind(row)}, expected an object"
                 refused.add(f"row {number}", reason=reason, kind="invalid_row", file=path.name)
 
 

@@ -14,6 +14,7 @@ from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.imaging.nifti_header import VolumeHeader
 from semihvision.core.json_files import read_text
+from semihvision.core.reasons import in_words
 from semihvision.core.record import Box, ImageRef, Label, Record, Region
 
 FILE = "labels/Annotation.json"
@@ -95,7 +96,7 @@ def _patients(root: Path, refused: RefusalLog) -> Iterator[tuple[str, Any]]:
     try:
         document = json.loads(read_text(root / FILE), object_pairs_hook=_Object)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{root / FILE}: not JSON ({type(error).__name__})") from None
+        raise InputError(f"{root / FILE}: not JSON ({in_words(error)})") from None
     patients = document.get("Annotation_info") if isinstance(document, dict) else None
     if not isinstance(patients, _Object):
         raise InputError(f"{root / FILE}: expected an object with the key Annotation_info")

@@ -40,6 +40,7 @@ from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.json_stream import object_rows
 from semihvision.core.paths import inside
+from semihvision.core.reasons import json_kind
 from semihvision.core.record import QA, Attribute, ImageRef, Record
 from semihvision.core.tables import required_file
 
@@ -174,11 +175,13 @@ def check_row(row: Row) -> None:
     if missing:
         raise InputError(f"no {', '.join(missing)}", kind="invalid_row")
     if not isinstance(row["qid"], int) or isinstance(row["qid"], bool):
-        raise InputError(f"qid is a {type(row['qid']).__name__}, expected int", kind="invalid_row")
+        raise InputError(
+            f"qid is {json_kind(row['qid'])}, expected a whole number", kind="invalid_row"
+        )
     for name in _TEXTS:
         if not isinstance(row[name], str):
-            found = type(row[name]).__name__
-            raise InputError(f"{name} is a {found}, expected str", kind="invalid_row")
+            found = json_kind(row[name])
+            raise InputError(f"{name} is {found}, expected a text", kind="invalid_row")
     empty = [name for name in ("img_name", "question") if not row[name].strip()]
     if empty:
         raise InputError(f"empty {', '.join(empty)}", kind="invalid_row")

@@ -30,6 +30,7 @@ from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.reasons import json_kind
 from semihvision.core.record import QA, Attribute, Record
 from semihvision.core.tables import json_rows, required_file
 
@@ -117,10 +118,13 @@ def read(
             yield record
 
 
+_KINDS: dict[type, str] = {str: "a text", int: "a whole number"}
+
+
 def _fault(row: Any) -> str:
     """What is wrong with a row; empty if nothing is."""
     if not isinstance(row, dict):
-        return f"found a JSON {type(row).__name__}, expected an object"
+        return f"found {json_kind(row)}, expected an object"
     missing = [name for name in _FIELDS if name not in row]
     if missing:
         return f"no {', '.join(missing)}"
@@ -128,8 +132,8 @@ def _fault(row: Any) -> str:
     kinds |= {"qid": (int,), "answer": (str, int)}
     for name, allowed in kinds.items():
         if not isinstance(row[name], allowed) or isinstance(row[name], bool):
-            expected = " or ".join(kind.__name__ for kind in allowed)
-            return f"{name} is a {type(row[name]).__name__}, expected {expected}"
+            expected = " or ".join(_KINDS[kind] for kind in allowed)
+            return f"{name} is {json_kind(row[name])}, expected {expected}"
     empty = [name for name in ("image_name", "question", "answer") if not str(row[name]).strip()]
     return f"empty {', '.join(empty)}" if empty else ""
 

@@ -88,7 +88,7 @@ class LocalAnswerer:
             raise
         except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
             raise InputError(
-                f"{folder}: this model folder cannot be loaded ({type(error).__name__}: {error}); "
+                f"{folder}: this model folder cannot be loaded ({error}); "
                 "expected one as `semihvision fit` writes it, complete and unchanged"
             ) from error
         model.to("cuda" if torch.cuda.is_available() else "cpu")

@@ -64,7 +64,7 @@ def load_strictly(load: Callable[[], tuple[Any, dict[str, Any]]], folder: str | 
         loaded = load()
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(
-            f"{folder}: this model folder cannot be loaded ({type(error).__name__}: {error}); "
+            f"{folder}: this model folder cannot be loaded ({error}); "
             "expected one as `semihvision fit` writes it, complete and unchanged"
         ) from error
     info = loaded[1]

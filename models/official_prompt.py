@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semihvision.core.errors import InputError
+from semihvision.core.reasons import in_words
 
 from .template import ConversationTemplate
 
@@ -93,7 +94,7 @@ def read_system_prompt(path: str | Path) -> str:
         text = Path(path).read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path}: the system prompt cannot be read ({type(error).__name__}); expected a UTF-8 "
+            f"{path}: the system prompt cannot be read ({in_words(error)}); expected a UTF-8 "
             "text file"
         ) from None
     text = text.removesuffix("\n").removesuffix("\r")

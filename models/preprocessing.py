@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from semihvision.core.errors import InputError
+from semihvision.core.reasons import in_words
 
 from .configuration import TowerSpec
 from .padding import kept_grid
@@ -93,7 +94,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
             return image.convert("RGBA").convert("RGB")
         return image.convert("RGB")
     except (OSError, SyntaxError) as error:
-        raise InputError(f"image that cannot be decoded ({type(error).__name__})") from None
+        raise InputError(f"image that cannot be decoded ({in_words(error)})") from None
 
 
 def tower_pixels(

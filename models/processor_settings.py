@@ -7,6 +7,7 @@ from typing import Any
 
 from semihvision.core.errors import InputError
 from semihvision.core.files import write_text_atomically
+from semihvision.core.reasons import in_words
 
 from .configuration import PMCCambrianConfig
 from .official_prompt import OfficialPrompt, read_system_prompt
@@ -40,7 +41,7 @@ def read_settings(folder: str | Path) -> dict[str, Any]:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path}: {type(error).__name__} while reading the processor's settings; expected "
+            f"{path}: the processor's settings cannot be read ({in_words(error)}); expected "
             "a model folder as training writes it"
         ) from None
 

@@ -108,9 +108,7 @@ def _load_folder(folder: Path) -> PreTrainedTokenizerBase:
     try:
         tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast.from_pretrained(folder)
     except Exception as error:  # the tokenizers library raises nothing more special
-        raise InputError(
-            f"{path}: the tokenizer cannot be loaded ({type(error).__name__}: {error})"
-        ) from error
+        raise InputError(f"{path}: the tokenizer cannot be loaded ({error})") from error
     return tokenizer
 
 

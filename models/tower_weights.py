@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from semihvision.core.errors import InputError
+from semihvision.core.reasons import in_words
 
 from .configuration import TowerSpec
 from .position_tables import resample_position_table, table_side
@@ -149,7 +150,7 @@ def _weights_file(spec: TowerSpec, source: str) -> Path:
         return Path(_download(repository, name))
     except OSError as error:
         raise InputError(
-            f"tower {spec.name!r}: {source!r} cannot be fetched ({type(error).__name__}); fetch "
+            f"tower {spec.name!r}: {source!r} cannot be fetched ({in_words(error)}); fetch "
             f"the file {name} of the Hugging Face repository {repository} on a machine that "
             f"reaches it, and give its path: tower_weights: {{{spec.name}: PATH}}"
         ) from error
@@ -176,7 +177,7 @@ def _open_tensors(path: Path) -> dict[str, Tensor]:
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise InputError(
-            f"{path}: cannot be read as weights ({type(error).__name__}); expected a complete "
+            f"{path}: cannot be read as weights ({in_words(error)}); expected a complete "
             "file of tensors and nothing else"
         ) from error
     if not isinstance(loaded, dict) or not all(isinstance(t, Tensor) for t in loaded.values()):

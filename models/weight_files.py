@@ -19,6 +19,7 @@ from torch import Tensor
 
 from semihvision.core.errors import InputError
 from semihvision.core.json_files import read_json
+from semihvision.core.reasons import in_words
 
 from .loading import not_finite
 
@@ -81,7 +82,7 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
             return found
     except (OSError, SafetensorError) as error:
         raise InputError(
-            f"{path}: cannot be read as safetensors ({type(error).__name__}: {error}); expected a "
+            f"{path}: cannot be read as safetensors ({in_words(error)}: {error}); expected a "
             "whole file: fetch it again"
         ) from None
 
@@ -122,7 +123,7 @@ class FolderTensors:
             tensor = read_tensor(file, name)
         except Exception as error:
             raise InputError(
-                f"{file}: weight {name!r} cannot be read ({type(error).__name__}); expected a "
+                f"{file}: weight {name!r} cannot be read ({in_words(error)}); expected a "
                 "complete model folder as `semihvision fit` writes it"
             ) from None
         problems = not_finite(name, tensor)

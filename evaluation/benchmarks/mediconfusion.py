@@ -35,6 +35,7 @@ from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.json_files import read_json
+from semihvision.core.reasons import json_kind
 from semihvision.core.record import Record
 
 __all__ = ["CARD", "CONVENTIONS", "load", "questions", "read", "write_twin"]
@@ -118,14 +119,13 @@ def _named_rows(file: Path) -> list[tuple[str, Any]]:
 
     document = read_json(file, on_pairs=on_pairs)
     if not isinstance(document, dict):
-        raise InputError(f"{file}: found a JSON {type(document).__name__}, expected pairs by id")
+        raise InputError(f"{file}: found {json_kind(document)}, expected pairs by id")
     return last
 
 
 def _asked(pair: str, row: Any, number: int) -> _Asked:
     if not isinstance(row, dict):
-        found = type(row).__name__
-        raise InputError(f"found a JSON {found}, expected an object", kind="broken_json")
+        raise InputError(f"found {json_kind(row)}, expected an object", kind="broken_json")
     for name in _TEXTS:
         if not isinstance(row.get(name), str) or not row[name].strip():
             raise InputError(f"{name}: expected text", kind="invalid_row")

@@ -15,6 +15,7 @@ from evaluation.conventions import CONVENTIONS
 from evaluation.references import AnswerType, Reference
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.json_files import read_json
+from semihvision.core.reasons import json_kind
 
 __all__ = ["CONVENTIONS", "load"]
 
@@ -88,6 +89,6 @@ def _text(row: dict[str, Any], field: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or not value.strip():
-        found = "nothing" if value is None else f"{type(value).__name__}"
+        found = "an empty text" if isinstance(value, str) else json_kind(value)
         raise ValueError(f"{field}: expected non-empty text or an integer, found {found}")
     return value

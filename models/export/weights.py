@@ -15,6 +15,7 @@ from models.modeling import PMCCambrian
 from models.weight_files import INDEX_FILE, SINGLE_FILE, OnProgress, dtype_name
 from semihvision.core.errors import InputError
 from semihvision.core.json_files import read_json
+from semihvision.core.reasons import in_words
 
 
 class WeightSummary(NamedTuple):
@@ -105,7 +106,7 @@ def _stored_weights(source: Path) -> dict[str, _Stored]:
                     found[name] = _Stored(file, shape, size, "F" in kind)
         except (OSError, SafetensorError, KeyError) as error:
             raise InputError(
-                f"{file}: the weights cannot be read ({type(error).__name__}: {error}); expected a "
+                f"{file}: the weights cannot be read ({in_words(error)}: {error}); expected a "
                 "complete model folder as `semihvision fit` writes it"
             ) from None
     return found

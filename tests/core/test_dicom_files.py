@@ -298,5 +298,5 @@ def test_packed_files_are_what_they_are_when_unpacked(medical_files: Path, tmp_p
 
 
 def test_truncated_pixel_data_fail_loudly(medical_files: Path) -> None:
-    with pytest.raises(InputError, match=r"MR_truncated\.dcm: damaged"):
+    with pytest.raises(InputError, match=r"MR_truncated\.dcm: .*damaged"):
         probe_image(medical_files, FILES + "MR_truncated.dcm", image_id="i")

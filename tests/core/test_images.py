@@ -298,7 +298,9 @@ def test_unreadable_files_are_refused(spoil: Any, name: str, tmp_path: Path) -> 
         lambda: probe_image(tmp_path, name, image_id="i"),
         lambda: read_image(tmp_path, image),
     ):
-        with pytest.raises(InputError, match=rf"{name}: unreadable image \(\w+\)") as caught:
+        with pytest.raises(
+            InputError, match=rf"{name}: unreadable image \([a-z][a-z ,]+\)"
+        ) as caught:
             read()
         assert caught.value.kind == "unreadable_image"
 

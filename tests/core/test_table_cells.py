@@ -37,7 +37,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     for name in ("t.parquet", "t.arrow"):
         path = tmp_path / name
         path.write_bytes(b"SECRET" * 9)
-        with pytest.raises(InputError, match=r"unreadable table \(\w+\)") as caught:
+        with pytest.raises(InputError, match=r"unreadable table \(it is no Parquet") as caught:
             list(columnar.table_rows(path, ["x"]))
         assert "SECRET" not in str(caught.value)
 

@@ -70,7 +70,7 @@ def test_unusable_tables_are_errors(data: bytes, message: str, tmp_path: Path) -
 def test_a_torn_gzip_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 9999)[:-20])
 
-    with pytest.raises(InputError, match=r"t.csv.gz, line \d+: unreadable table \(EOFError\)"):
+    with pytest.raises(InputError, match=r"t.csv.gz, line \d+: unreadable table \(its data"):
         list(csv_rows(tmp_path / "t.csv.gz", ("a",), RefusalLog()))
 
 
@@ -86,7 +86,7 @@ def test_json_lines_go_on_after_a_broken_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [('[{"a": 1},\n{', "not JSON: .*line 2"), ("{}", "found a JSON dict")]
+    ("text", "message"), [('[{"a": 1},\n{', "not JSON: .*line 2"), ("{}", "found an object")]
 )
 def test_json_arrays(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text(text)

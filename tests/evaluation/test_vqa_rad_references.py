@@ -45,11 +45,11 @@ def test_counts_of_the_real_files(vqa_rad_root, name, num_rows, num_closed, num_
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"answer": None}, "row 2: answer: expected non-empty text or an integer, found nothing"),
-        ({"answer": 4.5}, "row 2: answer: .* found float"),
-        ({"answer": " "}, "row 2: answer: .* found str"),
-        ({"question": ["SECRET"]}, "row 2: question: .* found list"),
-        ({"qid": True}, "row 2: qid: .* found bool"),
+        ({"answer": None}, "row 2: answer: expected non-empty text or an integer, found null"),
+        ({"answer": 4.5}, "row 2: answer: .* found a number"),
+        ({"answer": " "}, "row 2: answer: .* found an empty text"),
+        ({"question": ["SECRET"]}, "row 2: question: .* found an array"),
+        ({"qid": True}, "row 2: qid: .* found true or false"),
         ({"answer_type": "SECRET"}, "row 2: answer_type: expected CLOSED or OPEN"),
         ({"qid": "11"}, "row 2: qid 11 stands in row 1 already"),
     ],

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from semihvision.core.policy import require_encryption
+from semihvision.core.reasons import in_words
 from semihvision.tracking.store import sqlite_file, tracking_uri
 
 _TIMEOUT_S = 5.0
@@ -63,7 +64,7 @@ def _gpu() -> Fact:
     try:
         done = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        return Fact("gpu", f"nvidia-smi fails ({type(error).__name__})", False)
+        return Fact("gpu", f"nvidia-smi fails ({in_words(error)})", False)
     return Fact("gpu", "; ".join(done.stdout.split("\n")).strip("; ") or "none found", None)
 
 
@@ -83,7 +84,7 @@ def _store() -> Fact:
         finally:
             store.close()
     except sqlite3.Error as error:
-        return Fact("runs", f"{database}: no readable store ({type(error).__name__})", False)
+        return Fact("runs", f"{database}: no readable store ({in_words(error)})", False)
     return Fact("runs", f"{number} in {database}")
 
 
@@ -107,4 +108,5 @@ def endpoint(url: str) -> Fact:
             return Fact("endpoint", f"{host} answers ({error.code}, asked without a key)")
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        return Fact("endpoint", f"{host} does not answer ({type(reason).__name__})", False)
+        why = in_words(reason if isinstance(reason, Exception) else error)
+        return Fact("endpoint", f"{host} does not answer ({why})", False)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from semihvision.core.errors import InputError
+from semihvision.core.reasons import in_words
 
 _DAMAGE = (OSError, pa.ArrowException)
 
@@ -51,7 +52,7 @@ def table_rows(
             for row, cells in enumerate(_read(path, part, wanted).to_pylist()):
                 yield Place(part, row, before + row), cells
     except _DAMAGE as error:
-        raise InputError(f"{path}: unreadable table ({type(error).__name__})") from None
+        raise InputError(f"{path}: unreadable table ({in_words(error)})") from None
 
 
 def cell(path: Path, number: int, column: str) -> Any:
@@ -75,7 +76,7 @@ def cell(path: Path, number: int, column: str) -> Any:
             columns[column] = _read(path, part, [column]).column(column)
         return columns[column][number - starts[part]].as_py()
     except _DAMAGE as error:
-        raise InputError(f"{path}: unreadable table ({type(error).__name__})") from None
+        raise InputError(f"{path}: unreadable table ({in_words(error)})") from None
 
 
 @lru_cache(maxsize=2)

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.json_files import parse_json
+from semihvision.core.reasons import json_kind
 from semihvision.core.tables import jsonl_rows
 
 _CHUNK_CHARS = 1 << 20
@@ -67,9 +68,7 @@ def _object(text: str | None) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"not JSON: {error}", kind="broken_json") from None
     if not isinstance(row, dict):
-        raise InputError(
-            f"found a JSON {type(row).__name__}, expected an object", kind="broken_json"
-        )
+        raise InputError(f"found {json_kind(row)}, expected an object", kind="broken_json")
     return row
 
 

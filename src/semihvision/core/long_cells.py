@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.reasons import in_words
 
 MAX_CELL_CHARS = 1 << 27
 _LOCK = threading.Lock()
@@ -100,7 +101,7 @@ def _rows(path: Path, start: int = 0) -> Iterator[LongRow]:
                     return
                 yield LongRow(begins, table.line_num, cells)
     except (csv.Error, OSError) as error:
-        raise InputError(f"{path}: unreadable table ({type(error).__name__})") from None
+        raise InputError(f"{path}: unreadable table ({in_words(error)})") from None
 
 
 def _lines(stream: BinaryIO) -> Iterator[str]:

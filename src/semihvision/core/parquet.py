@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from semihvision.core.errors import InputError
+from semihvision.core.reasons import in_words
 from semihvision.core.record import SCHEMA_VERSION, Record, invalid_reason
 
 _VERSION_KEY = b"semihvision.record.version"
@@ -172,7 +173,7 @@ def _rows(path: Path, batch_size: int) -> Iterator[dict[str, Any]]:
             yield from values
             row += len(values)
     except _DAMAGE as error:
-        found = type(error).__name__
+        found = in_words(error)
     else:
         if row == parquet.metadata.num_rows:
             return
@@ -194,8 +195,7 @@ def _open(path: Path) -> pq.ParquetFile:
         parquet = pq.ParquetFile(path, page_checksum_verification=True)
         found = (parquet.schema_arrow.metadata or {}).get(_VERSION_KEY, b"none").decode()
     except _DAMAGE as error:
-        kind = type(error).__name__
-        raise InputError(f"{path}: not a readable Parquet file ({kind})") from None
+        raise InputError(f"{path}: not a readable Parquet file ({in_words(error)})") from None
     if found != str(SCHEMA_VERSION):
         raise InputError(
             f"{path}: record schema version {found}, expected {SCHEMA_VERSION}; "

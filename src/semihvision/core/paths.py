@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from semihvision.core.errors import InputError
+from semihvision.core.reasons import in_words
 
 
 def inside(root: Path, relative: str) -> Path:
@@ -34,9 +35,8 @@ def inside(root: Path, relative: str) -> Path:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, ValueError) as error:  # too long, a loop of links, a NUL
-        raise InputError(
-            f"a path that cannot be looked up ({type(error).__name__})", kind="unusable_path"
-        ) from None
+        why = in_words(error) if isinstance(error, OSError) else "it holds a NUL character"
+        raise InputError(f"a path that cannot be looked up ({why})", kind="unusable_path") from None
     if not joined.is_relative_to(real_root):
         raise InputError(
             "a path that leaves its root folder; expected one inside it",

@@ -13,6 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.reasons import in_words
 
 MAX_BYTES = 2**28
 """Of one part of the workbook, unpacked; more is refused before it is unpacked."""
@@ -47,8 +48,7 @@ def sheet_rows(
     except InputError:
         raise
     except _DAMAGE as error:
-        kind = type(error).__name__
-        raise InputError(f"{path}: no workbook that can be read ({kind})") from None
+        raise InputError(f"{path}: no workbook that can be read ({in_words(error)})") from None
     header = [name.strip() for name in rows[0][1]] if rows else []
     wrong = [name for name in columns if header.count(name) != 1]
     if wrong:

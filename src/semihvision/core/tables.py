@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.json_files import parse_json, read_json
+from semihvision.core.reasons import in_words, json_kind
 
 
 def required_file(root: Path, *names: str) -> Path:
@@ -33,7 +34,7 @@ def json_rows(path: Path) -> list[Any]:
     """
     rows = read_json(path)
     if not isinstance(rows, list):
-        raise InputError(f"{path}: found a JSON {type(rows).__name__}, expected an array of rows")
+        raise InputError(f"{path}: found {json_kind(rows)}, expected an array of rows")
     return rows
 
 
@@ -55,7 +56,7 @@ def jsonl_rows(path: Path, refused: RefusalLog) -> Iterator[tuple[int, dict[str,
             if isinstance(row, dict):
                 yield number, row
             else:
-                reason = f"found a JSON {type(row).__name__}, expected an object"
+                reason = f"found {json_kind(row)}, expected an object"
                 refused.add(f"line {number}", reason=reason, kind="broken_json", file=path.name)
 
 
@@ -108,12 +109,16 @@ def csv_rows(
                     refused.add(item, reason=reason, kind="encoding", file=path.name)
                 elif cells:
                     yield table.line_num, dict(zip(header, cells, strict=True))
-        except (csv.Error, EOFError, OSError, zlib.error) as error:
+        except csv.Error as error:
             # csv's own messages name the rule that was broken and never the text.
-            why = error if isinstance(error, csv.Error) else type(error).__name__
             raise InputError(
-                f"{path}, line {table.line_num}: unreadable table ({why}); expected quotation "
+                f"{path}, line {table.line_num}: unreadable table ({error}); expected quotation "
                 "marks in pairs: look at this line and the ones before it"
+            ) from None
+        except (EOFError, OSError, zlib.error) as error:
+            raise InputError(
+                f"{path}, line {table.line_num}: unreadable table ({in_words(error)}); fetch the "
+                "file again"
             ) from None
 
 

@@ -26,6 +26,7 @@ from safetensors.numpy import load_file, save_file
 
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.paths import inside
+from semihvision.core.reasons import in_words
 from semihvision.retrieval.cases import Item
 from semihvision.retrieval.embedders import Embedder, FittedEmbedder, Vectors
 from semihvision.retrieval.index import HnswIndex, HnswSettings
@@ -147,7 +148,7 @@ def read_meta(folder: Path) -> IndexMeta:
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: damaged ({type(error).__name__}); build it again") from error
+        raise InputError(f"{path}: damaged ({in_words(error)}); build it again") from error
     for name, expected in meta.files.items():
         file = inside(folder, name)
         if not file.is_file():

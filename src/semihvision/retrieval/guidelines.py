@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.reasons import in_words, json_kind
 
 MAX_PASSAGE_CHARS = 1200
 """About 250 words: one recommendation with its context, short enough to quote several."""
@@ -125,16 +126,16 @@ def _parse(line: bytes) -> tuple[dict[str, str] | None, str]:
     try:
         values: Any = json.loads(line)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        return None, f"not a JSON line ({type(error).__name__})"
+        return None, f"not a JSON line ({in_words(error)})"
     if not isinstance(values, dict):
-        return None, f"a JSON {type(values).__name__} where an object was expected"
+        return None, f"{json_kind(values)} where an object was expected"
     row = {}
     for key in ("id", "source", "title", "clean_text", "url"):
         value = values.get(key)
         if isinstance(value, int) and key == "id":
             value = str(value)
         if value is not None and not isinstance(value, str):
-            return None, f"{key} is a {type(value).__name__}, expected text"
+            return None, f"{key} is {json_kind(value)}, expected a text"
         row[key] = (value or "").strip()
     missing = [key for key in ("source", "clean_text") if not row[key]]
     if missing:

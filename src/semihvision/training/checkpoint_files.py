@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 from semihvision.core.files import to_disk
+from semihvision.core.reasons import in_words
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def damage(folder: Path) -> str | None:
     try:
         sizes = json.loads((folder / CONTENTS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        return f"{CONTENTS_FILE}: {type(error).__name__}"
+        return f"{CONTENTS_FILE}: {in_words(error)}"
     for name, size in sizes.items():
         file = folder / Path(name).name
         if not file.is_file():

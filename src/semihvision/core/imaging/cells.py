@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from semihvision.core.errors import InputError
 from semihvision.core.imaging import MAX_PIXELS
+from semihvision.core.reasons import in_words
 from semihvision.core.record import ImageRef
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _decoded(data: bytes, name: str) -> Image.Image:
         return opened.convert("RGB")
     except _ERRORS as error:
         raise InputError(
-            f"{name}: unreadable image ({type(error).__name__})", kind="unreadable_image"
+            f"{name}: unreadable image ({in_words(error)})", kind="unreadable_image"
         ) from None
 
 
@@ -112,7 +113,7 @@ def _opened(data: bytes, name: str) -> Image.Image:
         raise too_large from None
     except _ERRORS as error:
         raise InputError(
-            f"{name}: unreadable image ({type(error).__name__}); expected {', '.join(FORMATS)}",
+            f"{name}: unreadable image ({in_words(error)}); expected {', '.join(FORMATS)}",
             kind="unreadable_image",
         ) from None
     if opened.width * opened.height > MAX_PIXELS:

@@ -22,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 from semihvision.core.errors import InputError
 from semihvision.core.imaging import MAX_PIXELS
 from semihvision.core.imaging.windowing import apply_window
+from semihvision.core.reasons import in_words
 from semihvision.core.record import ImageRef
 
 if TYPE_CHECKING:  # cards and `semihvision sources` need no numpy
@@ -93,19 +94,18 @@ def _opened(path: Path, name: str) -> Iterator[Image.Image]:
         raise
     except _BOMBS as error:
         raise InputError(
-            f"{name}: far more than the {MAX_PIXELS} pixels that are read "
-            f"({type(error).__name__}); reduce or crop it",
+            f"{name}: far more than the {MAX_PIXELS} pixels that are read; reduce or crop it",
             kind="image_too_large",
         ) from error
     except UnidentifiedImageError as error:
         raise InputError(
-            f"{name}: unreadable image ({type(error).__name__}); expected PNG, JPEG, DICOM "
+            f"{name}: unreadable image ({in_words(error)}); expected PNG, JPEG, DICOM "
             "(with its preamble) or NIfTI",
             kind="unreadable_image",
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(
-            f"{name}: unreadable image ({type(error).__name__})", kind="unreadable_image"
+            f"{name}: unreadable image ({in_words(error)})", kind="unreadable_image"
         ) from error
 
 

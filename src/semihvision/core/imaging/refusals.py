@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from threading import RLock
 
 from semihvision.core.errors import InputError
+from semihvision.core.reasons import in_words
 
 _ONE_AT_A_TIME = RLock()
 
@@ -25,7 +26,7 @@ def refusing(name: str) -> Iterator[None]:
             raise
         except Exception as error:  # parsers and decoders raise nearly every kind there is
             raise InputError(
-                f"{name}: damaged, or not as its header says ({type(error).__name__})",
+                f"{name}: {in_words(error)}",
                 kind="unreadable_image",
             ) from None
 
