@@ -28,6 +28,7 @@ from semihvision.core.policy import (
     require_encryption,
     require_may_send,
 )
+from semihvision.core.reasons import in_words
 from semihvision.llm.exchange import (
     Failure,
     LLMReply,
@@ -274,8 +275,8 @@ def _schema_reason(schema: type[BaseModel], error: ValidationError) -> str:
 
 
 def _transport_reason(error: openai.APIError) -> str:
-    """Class, status and well-known code of an API error; the server's message may echo content."""
-    reason = type(error).__name__
+    """Kind, status and well-known code of an API error; the server's message may echo content."""
+    reason = in_words(error)
     if isinstance(error, openai.APIStatusError):
         reason += f", status {error.status_code}"
     if error.code in _SAFE_ERROR_CODES:
