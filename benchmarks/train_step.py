@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 
 from models.acceleration import accelerate_blocks
 from models.flops import PEAK_BF16_FLOPS, StepFlops, decoder_flops, image_flops
+from models.host import sent
 from models.modeling import PMCCambrian
 from models.parts import part_of
 from models.presets import preset
@@ -104,7 +105,7 @@ def run(arguments) -> dict:
         pin_memory=arguments.device == "cuda",
         prefetch_factor=2 if arguments.workers else None,
     )
-    clock = Clock(arguments.device)
+    clock, device = Clock(arguments.device), torch.device(arguments.device)
     for tower, spec in zip(model.towers, config.tower_specs, strict=True):
         clock.watch(tower, f"tower {spec.name}")
     for projector in model.projectors:
@@ -116,7 +117,9 @@ def run(arguments) -> dict:
     autocast = torch.autocast(arguments.device, torch.bfloat16, enabled=arguments.device == "cuda")
 
     def step_of(batch):
-        inputs = {k: _to(v, arguments.device) for k, v in batch.items() if k != "example_ids"}
+        inputs = {k: v for k, v in batch.items() if k != "example_ids"}
+        # As training does: pixels are sent, ids and labels stay where batches are planned.
+        inputs["pixel_values"] = [sent(p, device) for p in inputs["pixel_values"]]
         with clock.part("forward"), autocast:
             loss = model(**inputs).loss
         with clock.part("backward"):
@@ -180,12 +183,6 @@ def run(arguments) -> dict:
         "first_and_last_loss": [round(losses[0], 4), round(losses[-1], 4)],
         "build_s": round(built, 1),
     }
-
-
-def _to(value, device):
-    if isinstance(value, torch.Tensor):
-        return value.to(device, non_blocking=True)
-    return [_to(v, device) for v in value] if isinstance(value, list) else value
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from PIL.Image import Image
 
 from data_modules.batches import BatchMaker, order_hash, training_order
@@ -204,6 +205,16 @@ class RecordDataModule(L.LightningDataModule, ABC):
         """The images of an example as they are on disk, 8-bit."""
         root = self.roots()[example.source]
         return [read_image(root, image) for image in example.images]
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Sends pixels only: what becomes of ids and labels is planned in host memory."""
+        moved = batch.copy()
+        moved["pixel_values"] = [
+            pixels.to(device, non_blocking=True) for pixels in batch["pixel_values"]
+        ]
+        return moved
 
     def train_dataloader(self) -> Loader:
         """Training samples in a new order every epoch, which `seed` decides."""

@@ -7,9 +7,11 @@ a_t grid side of tower t, C_t its channels, V vision width, S image side, H lang
 from collections.abc import Sequence
 from typing import Any, Protocol, TypedDict
 
+import torch
 from torch import Tensor, nn
 
 from .fusion import ImageLayout, PaddingSide, plan_layout
+from .host import on_host, sent
 from .inputs import FusedInputs, check_one_per_tower, embed_text
 from .samplers import SamplerInputs
 from .segments import expand_segments
@@ -46,8 +48,10 @@ def encode_images(
     Returns:
         (N, S², H) cells, and the windows of all N·S² cells (``None`` without samplers).
     """
+    # Every SVA layer reads these: they are converted to the dtype it computes in once.
+    dtype = _computed_dtype(model.query)
     projected = [
-        project(features.to(model.query.dtype))
+        project(features.to(dtype)).to(dtype)
         for project, features in zip(model.projectors, tower_features, strict=True)
     ]
     config = model.config
@@ -58,6 +62,14 @@ def encode_images(
     cells = model.connector(model.query, [windows[side] for side in config.query_sides])
     inner = windows[config.image_side] if len(model.samplers) else None
     return model.mm_projector(cells), inner
+
+
+def _computed_dtype(parameter: Tensor) -> torch.dtype:
+    """What matrix products with a parameter are computed in."""
+    kind = parameter.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    return parameter.dtype
 
 
 class FuseOptions(TypedDict, total=False):
@@ -88,9 +100,12 @@ def fuse_inputs(
 ) -> FusedInputs:
     """Replaces image placeholders by image tokens.
 
+    What becomes of which token is planned on the host. Where ids, masks and sizes are there
+    already, nothing here waits for a GPU.
+
     Args:
         model: Its vision path and embeddings are used.
-        input_ids: (B, L) int64.
+        input_ids: (B, L) int64; this and all that follows may be on the host or on any device.
         attention_mask: (B, L); ``None`` where every token counts.
         pixel_values: T tensors (N, 3, R_t, R_t); empty or ``None`` without images.
         image_sizes_wh: (N, 2) original width and height in pixels.
@@ -106,11 +121,12 @@ def fuse_inputs(
         ValueError: Placeholders and images differ in number, an id is neither a placeholder nor in
             the vocabulary, or a row is longer than ``row_length``.
     """
-    config = model.config
+    config, device = model.config, model.newline.device
+    ids, mask = input_ids.cpu(), on_host(attention_mask)
     sizes = [] if image_sizes_wh is None else [(w, h) for w, h in image_sizes_wh.tolist()]
-    layout = plan_layout(
-        input_ids,
-        attention_mask,
+    planned = plan_layout(
+        ids,
+        mask,
         sizes,
         image_side=config.image_side,
         image_token_id=config.image_token_id,
@@ -119,21 +135,23 @@ def fuse_inputs(
         row_length=row_length,
     )
     table: Any = model.get_input_embeddings()
-    text = embed_text(table, input_ids, attention_mask, config.image_token_id)
+    text = embed_text(table, ids, mask, config.image_token_id)
+    layout = planned.to(device)
     sampler_inputs = None
     if sizes:
-        features = _tower_features(model.towers, pixel_values, tower_features, len(sizes))
+        features = _tower_features(model.towers, pixel_values, tower_features, len(sizes), device)
         cells, windows = encode_images(model, features, sizes)
         if windows is not None:
             sampler_inputs = SamplerInputs(windows.select(layout.cells), layout.positions)
     else:
         cells = text.new_zeros(0, config.image_token_len, text.shape[-1])
+    segments = expand_segments(planned, image_layout, on_host(segment_ids), on_host(branch_ids))
     return FusedInputs(
         inputs_embeds=layout.embed(text, cells, model.newline),
         attention_mask=layout.attention_mask,
-        labels=None if labels is None else layout.expand_labels(labels, config.ignore_index),
+        labels=None if labels is None else planned.expand_labels(labels.cpu(), config.ignore_index),
         sampler_inputs=sampler_inputs,
-        segments=expand_segments(layout, image_layout, segment_ids, branch_ids),
+        segments=None if segments is None else segments.to(device),
     )
 
 
@@ -142,12 +160,14 @@ def _tower_features(
     pixel_values: Sequence[Tensor] | None,
     tower_features: Sequence[Tensor] | None,
     num_images: int,
+    device: torch.device,
 ) -> list[Tensor]:
     given = check_one_per_tower(
         pixel_values if tower_features is None else tower_features,
         num_towers=len(towers),
         num_images=num_images,
     )
+    given = [sent(tensor, device) for tensor in given]
     if tower_features is not None:
-        return list(given)
+        return given
     return [tower(pixels) for tower, pixels in zip(towers, given, strict=True)]

@@ -24,6 +24,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .host import sent
 from .padding import Border, kept_grid, padding_border
 
 ImageLayout = Literal["unpadded", "fixed"]
@@ -50,6 +51,17 @@ class Layout:
     cells: Tensor
     positions: Tensor
     num_text: int
+
+    def to(self, device: torch.device) -> "Layout":
+        """The same layout on a device."""
+        return Layout(
+            source=sent(self.source, device),
+            origin=sent(self.origin, device),
+            attention_mask=sent(self.attention_mask, device),
+            cells=sent(self.cells, device),
+            positions=sent(self.positions, device),
+            num_text=self.num_text,
+        )
 
     def embed(self, text: Tensor, cells: Tensor, newline: Tensor) -> Tensor:
         """Embeddings of the expanded batch.

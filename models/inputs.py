@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from .host import sent
 from .samplers import SamplerInputs
 from .segments import Segments
 
@@ -20,7 +21,7 @@ class FusedInputs:
     Attributes:
         inputs_embeds: (B, L', H), zero on padding.
         attention_mask: (B, L') bool; ``None`` where every position counts.
-        labels: (B, L') int64, or ``None`` where none were given.
+        labels: (B, L') int64 in host memory, or ``None`` where none were given.
         sampler_inputs: What the samplers read; ``None`` where the batch holds no image.
         segments: How packed rows, or rows in the fixed image layout, are divided; ``None`` where
             plain causal attention under ``attention_mask`` says it all.
@@ -60,7 +61,7 @@ def embed_text(
             f"token ids {sorted(set(ids[foreign].tolist()))[:5]} are not in the vocabulary; "
             f"expected 0 to {table.num_embeddings - 1}, or {image_token_id} for an image"
         )
-    embedded: Tensor = table(ids)
+    embedded: Tensor = table(sent(ids, table.weight.device))
     return embedded
 
 

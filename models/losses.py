@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from .host import sent
+
 LossKind = Literal["plain", "chunked"]
 
 CHUNK_ROWS = 1024
@@ -47,7 +49,7 @@ def loss_from_logits(logits: Tensor, labels: Tensor, ignore_index: int) -> Tenso
     """
     return F.cross_entropy(
         logits[:, :-1].flatten(0, 1),
-        labels[:, 1:].flatten(),
+        labels[:, 1:].flatten().to(logits.device),
         ignore_index=ignore_index,
         reduction="sum",
     )
@@ -60,7 +62,7 @@ def loss_from_hidden(
 
     Args:
         hidden: (B, L', H), the decoder's output.
-        labels: (B, L') int64.
+        labels: (B, L') int64; in host memory nothing here waits for a GPU.
         head: H to the vocabulary.
         ignore_index: Label of a token that is not trained.
         kind: ``plain``: all trained positions at once; ``chunked``: never the logits of more than
@@ -69,8 +71,12 @@ def loss_from_hidden(
     Raises:
         ValueError: The chunked loss needs a linear head without bias.
     """
-    trained = labels[:, 1:] != ignore_index
-    hidden_KH, targets = hidden[:, :-1][trained], labels[:, 1:][trained]
+    following = labels[:, 1:].flatten()
+    trained = (following != ignore_index).nonzero()[:, 0]
+    # Of all positions, the last of each row predicts nothing.
+    positions = trained + trained // max(labels.shape[1] - 1, 1)
+    targets = sent(following[trained], hidden.device)
+    hidden_KH = hidden.flatten(0, 1).index_select(0, sent(positions, hidden.device))
     if kind == "plain":
         return F.cross_entropy(head(hidden_KH).float(), targets, reduction="sum")
     if type(head) is not nn.Linear or head.bias is not None:

@@ -154,7 +154,9 @@ def _fuse(
     return FusedInputs(
         inputs_embeds=cut(fused.inputs_embeds, fill=0),
         attention_mask=cut(mask, fill=False),
-        labels=None if labels is None else cut(labels, fill=model.config.ignore_index),
+        labels=None
+        if labels is None
+        else cut(labels.to(mask.device), fill=model.config.ignore_index),
     )
 
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from .fusion import ImageLayout, Layout
+from .host import sent
 
 MaskMod = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -63,6 +64,14 @@ class Segments:
     segment_ids: Tensor
     branch_ids: Tensor
     attended: Tensor
+
+    def to(self, device: torch.device) -> "Segments":
+        """The same segments on a device."""
+        return Segments(
+            sent(self.segment_ids, device),
+            sent(self.branch_ids, device),
+            sent(self.attended, device),
+        )
 
     def position_ids(self) -> Tensor:
         """(B, L') int64: how many tokens that count each token sees before itself."""

@@ -7,7 +7,7 @@ skipped for every kind of tower.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import timm
@@ -79,17 +79,21 @@ class VisionTower(nn.Module):
     def _features(self, pixels: Tensor) -> Tensor:
         if self.spec.features == "stages":
             maps = self.backbone.forward_intermediates(pixels, intermediates_only=True)
-            resized = [resize_grid(stage, self.spec.grid_side) for stage in maps]
-            return torch.cat(resized, dim=1).flatten(2).transpose(1, 2)
+            return self.join(maps)
         last_but = 1 if self.spec.features == "last" else 2
-        (grid,) = self.backbone.forward_intermediates(
+        maps = self.backbone.forward_intermediates(
             pixels,
             indices=[len(self.backbone.blocks) - last_but],
             norm=self.spec.features == "last",
             stop_early=True,
             intermediates_only=True,
         )
-        return resize_grid(grid, self.spec.grid_side).flatten(2).transpose(1, 2)
+        return self.join(maps)
+
+    def join(self, maps: Sequence[Tensor]) -> Tensor:
+        """Feature maps (N, C_i, h_i, w_i) on one grid, as tokens (N, a², sum of all C_i)."""
+        resized = [resize_grid(each, self.spec.grid_side) for each in maps]
+        return torch.cat(resized, dim=1).flatten(2).transpose(1, 2)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Behind ``to``, ``half``, ``cuda`` ...: moves the tower, keeps the dtype its spec names.

@@ -29,7 +29,7 @@ class StepWindow:
             loss_sum: Scalar, the loss summed over trained tokens.
             num_tokens: Scalar, how many these are.
         """
-        batch = torch.stack([loss_sum.detach().double(), num_tokens.double()])
+        batch = torch.stack([loss_sum.detach().double(), num_tokens.to(loss_sum).double()])
         self._sums = batch if self._sums is None else self._sums + batch
 
     def close(self, parameters: Iterable[nn.Parameter] = ()) -> tuple[float, int]:
