@@ -14,36 +14,39 @@ Expected tree (this project's own input form; the structure of a dump is not kno
                       may be empty; caption may be absent
       <file>          path below the root, PNG or JPEG
       permissions.csv if the option `permissions` names it: case_id, granted_by, granted_on
-                      (YYYY-MM-DD) [, note]; a case of it is taken whatever its date, and every such
-                      use is logged and stands in the record's licence
+                      (YYYY-MM-DD) [, hosted_models] [, note]; a case of it is taken whatever its
+                      date, and every such use is logged and stands in the record's licence.
+                      hosted_models says what the author answered: yes, no, or empty if that was
+                      not asked
 
 Split policy: the owner gives no split; one case is one group.
 Known: the licence's date rule; the authors of SemiHVision used clinical history, imaging findings,
     discussion and images. A case without a date is refused, for its terms cannot be known. Not
     known: the structure of pages or of a dump; nothing here was checked on the owner's files.
-    A permission is the user's statement; what it says of hosted models is not asked.
+    A permission is the user's statement. To a hosted model a permitted case goes by the author's
+    word where the list has it; `no` holds for open cases, too. Where it was not asked, the user
+    must state `owner_permission` for the endpoint.
 """
 
 import logging
-import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from data_modules.cells import image_of_cell
+from data_modules.eurorad_permissions import CASE_ID, Grant, day_of, read_permissions
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.paths import inside
+from semihvision.core.policy import OWNER_REFUSED
 from semihvision.core.record import ImageRef, Licence, Record, Text
-from semihvision.core.tables import csv_rows, jsonl_rows, required_file
+from semihvision.core.tables import jsonl_rows, required_file
 
 _log = logging.getLogger(__name__)
 
-_ID = re.compile(r"[\w.-]{1,64}")
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 FIRST_OPEN_DAY = date(2015, 7, 6)
 
 CARD = Card(
@@ -93,11 +96,11 @@ def read(root: Path, refused: RefusalLog, *, permissions: str = "") -> Iterator[
         InputError: There is no `cases.jsonl`, or no usable list of that name.
     """
     table = required_file(root, "cases.jsonl")
-    granted = _permissions(inside(root, permissions), refused) if permissions else {}
+    granted = read_permissions(inside(root, permissions), refused) if permissions else {}
     seen: set[str] = set()
     for line, row in jsonl_rows(table, refused):
         case_id = str(row.get("case_id", "")).strip()
-        item = f"case {case_id}" if _ID.fullmatch(case_id) else f"line {line}"
+        item = f"case {case_id}" if CASE_ID.fullmatch(case_id) else f"line {line}"
         try:
             _check(row)
             if case_id in seen:
@@ -124,62 +127,43 @@ def read(root: Path, refused: RefusalLog, *, permissions: str = "") -> Iterator[
             yield record
 
 
-def _permissions(path: Path, refused: RefusalLog) -> dict[str, date]:
-    """Day of the permission of each case that has one."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such list of permissions")
-    granted = {}
-    for line, row in csv_rows(path, ("case_id", "granted_by", "granted_on"), refused):
-        try:
-            if not _ID.fullmatch(row["case_id"].strip()) or not row["granted_by"].strip():
-                raise InputError("expected a case_id and who granted it", kind="invalid_row")
-            granted[row["case_id"].strip()] = _day(row["granted_on"].strip(), "granted_on")
-        except InputError as error:
-            refused.add(f"line {line}", reason=str(error), kind=error.kind, file=path.name)
-    return granted
-
-
-def _licence(row: dict[str, Any], granted: date | None) -> Licence:
+def _licence(row: dict[str, Any], granted: Grant | None) -> Licence:
     """The terms of a case, by its date or by its author's permission.
 
     Raises:
         InputError: Neither allows its use.
     """
+    case_id = str(row["case_id"]).strip()
     try:
         _require_open(row)
     except InputError as error:
         if granted is None:
             raise
-        case_id = str(row["case_id"]).strip()
-        _log.warning("eurorad case %s is taken by permission of %s: %s", case_id, granted, error)
+        day = granted.day
+        _log.warning("eurorad case %s is taken by permission of %s: %s", case_id, day, error)
         return Licence(
-            name=f"author's permission of {granted}",
+            name=f"author's permission of {day}",
             url=f"https://eurorad.org/case/{case_id}",
-            conditions=("owner_permission",),
+            conditions=(granted.term,),
         )
-    return licence_of(CARD)
+    licence = licence_of(CARD)
+    if granted is not None and granted.term == OWNER_REFUSED:
+        _log.warning("eurorad case %s: its author refuses hosted models (%s)", case_id, granted.day)
+        return licence.model_copy(update={"conditions": (*licence.conditions, OWNER_REFUSED)})
+    return licence
 
 
 def _require_open(row: dict[str, Any]) -> None:
     published = row.get("date")
     if not published:
         raise InputError("no date, so its licence is not known", kind="no_date")
-    day = _day(str(published), "date")
+    day = day_of(str(published), "date")
     if day < FIRST_OPEN_DAY:
         raise InputError(
             f"published on {day}, before {FIRST_OPEN_DAY}: needs its author's permission (option "
             "`permissions`)",
             kind="too_old",
         )
-
-
-def _day(text: str, name: str) -> date:
-    if not _DAY.fullmatch(text):
-        raise InputError(f"{name}: expected YYYY-MM-DD", kind="no_date")
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"{name}: expected YYYY-MM-DD", kind="no_date") from None
 
 
 def _check(row: dict[str, Any]) -> None:

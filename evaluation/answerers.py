@@ -69,7 +69,7 @@ class EndpointAnswerer:
 
     def answer(self, questions: Sequence[Question], on_answer: OnAnswer) -> None:
         """See `Answerer`. An unreadable image and a failed request give an answer of None."""
-        self._client.require_may_send(question.source for question in questions)
+        self._client.require_may_send(source for one in questions for source in one.sources)
         self._client.run(
             self._requests(questions, on_answer),
             on_reply=lambda reply: on_answer(_prediction(reply)),
@@ -87,7 +87,7 @@ class EndpointAnswerer:
             raise InputError(f"{len(question.turns)} turns; endpoints are asked one turn only")
         return LLMRequest(
             request_id=question.id,
-            sources=(question.source,),
+            sources=question.sources,
             system=self._system.text,
             user=question.turns[0].text.replace(IMAGE_PLACEHOLDER, "").strip(),
             images=tuple(picture.read() for picture in question.pictures),

@@ -36,15 +36,22 @@ class Question:
 
     Attributes:
         id: The benchmark's id; answers and references are joined by it.
-        source: Name of the source, which the data-use policy is asked about.
+        source: Name of the source.
         turns: Conversation up to and including the last human turn, one ``<image>`` per picture.
         pictures: In the order of the placeholders.
+        derived_from: Every source whose terms bind it, as `semihvision.core.lineage` finds them.
     """
 
     id: str
     source: str
     turns: tuple[Turn, ...]
     pictures: tuple[Picture, ...]
+    derived_from: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every source that the data-use policy is asked about, its own first."""
+        return tuple(dict.fromkeys((self.source, *self.derived_from)))
 
 
 def picture_of(image: ImageRef, root: Path) -> Picture:
@@ -75,6 +82,7 @@ def question_of(example: Example, root: Path, *, question_id: str = "") -> Quest
         source=example.source,
         turns=tuple(turns),
         pictures=tuple(picture_of(image, root) for image in example.images),
+        derived_from=example.derived_from,
     )
 
 

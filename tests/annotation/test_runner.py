@@ -32,7 +32,7 @@ from semihvision.annotation.summary import Summary
 from semihvision.core.errors import InputError
 from semihvision.core.lineage import sources_of
 from semihvision.core.parquet import read_records, write_records
-from semihvision.core.policy import CONDITIONS, Permission
+from semihvision.core.policy import CONDITIONS, OWNER_REFUSED, Permission
 from semihvision.core.record import Provenance, Record, Retrieved
 from semihvision.llm.client import LLMClient, LLMSettings
 
@@ -483,6 +483,26 @@ def test_the_plan_counts_without_sending(bench: MakeBench) -> None:
         made.path, settings=made.settings, client=client, out=made.out, index_sha256="index-1"
     )
     assert (again.finished, again.requests, again.tokens_in) == (5, 0, 0)
+
+
+def test_an_owners_word_about_one_record_binds_run_and_plan(
+    bench: MakeBench, remote_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-a-real-key")
+    refusing = with_regions("b")
+    licence = refusing.licence.model_copy(update={"conditions": (OWNER_REFUSED,)})
+    made = bench(with_regions("a"), refusing.edited(licence=licence))
+    given = [Permission(source="deeplesion", endpoint=remote_endpoint, states=tuple(CONDITIONS))]
+    client = made.client(given, base_url=remote_endpoint)
+
+    planned = plan(made.path, settings=made.settings, client=client, permissions=given)
+    summary = made.run(client)
+
+    assert planned.requests == 1
+    assert [(v.records, v.allowed) for v in planned.verdicts] == [(1, True), (1, False)]
+    assert (summary.annotated, summary.refused) == (1, {"policy": 1})
+    assert "owner refuses" in made.refused()["deeplesion/b"]["reason"]
+    assert len(made.server.requests) == 1
 
 
 def test_the_plan_asks_the_policy(bench: MakeBench) -> None:

@@ -7,6 +7,9 @@ from semihvision.core.card import CARD_MODULES, Card, card
 from semihvision.core.errors import InputError, PolicyError
 from semihvision.core.policy import (
     CONDITIONS,
+    OWNER_PERMITTED,
+    OWNER_REFUSED,
+    RECORD_TERMS,
     Permission,
     is_loopback,
     may_send,
@@ -97,6 +100,56 @@ def test_truth_table(conditions: tuple[str, ...]) -> None:
             ):
                 given = Permission(source=source, endpoint=endpoint, states=states)
                 assert may_send(one, HOSTED, [given]).allowed == (fits and enough)
+
+
+OWN = (
+    (),
+    ("owner_permission",),
+    ("zero_retention", "owner_permission"),
+    (OWNER_PERMITTED,),
+    ("owner_permission", OWNER_PERMITTED),
+    (OWNER_REFUSED,),
+    (OWNER_PERMITTED, OWNER_REFUSED),
+)
+"""Conditions in the licence of a record."""
+
+
+@pytest.mark.parametrize("own", OWN)
+@pytest.mark.parametrize(
+    "conditions", [(), ("owner_permission",), ("no_training", "owner_permission")]
+)
+def test_truth_table_of_the_records_own_rights(
+    own: tuple[str, ...], conditions: tuple[str, ...]
+) -> None:
+    """They add to the card's; the owner's permission meets one of these, a refusal ends it."""
+    one = card_with(*conditions)
+    needed = {*conditions, *own} - {OWNER_PERMITTED, OWNER_REFUSED}
+    if OWNER_PERMITTED in own:
+        needed -= {"owner_permission"}
+    assert may_send(one, LOCAL, [], own).allowed
+    assert not may_send(one, HOSTED, [], own).allowed
+    for count in range(len(CONDITIONS) + 1):
+        for states in combinations(CONDITIONS, count):
+            given = Permission(source=one.name, endpoint=HOSTED, states=states)
+            allowed = needed <= set(states) and OWNER_REFUSED not in own
+            assert may_send(one, HOSTED, [given], own).allowed == allowed
+
+
+def test_what_only_an_owner_can_say_is_no_statement_of_the_user() -> None:
+    for term in RECORD_TERMS:
+        with pytest.raises(InputError, match=f"unknown conditions {term}"):
+            Permission(source="eurorad", endpoint=HOSTED, states=(term,))
+
+
+def test_a_condition_that_is_not_known_cannot_be_met() -> None:
+    given = Permission(source="deeplesion", endpoint=HOSTED, states=tuple(CONDITIONS))
+
+    verdict = may_send(card("deeplesion"), HOSTED, [given], ("embargo",))
+
+    assert not verdict.allowed
+    assert "embargo (a condition of the record's own licence" in verdict.reason
+    refused = may_send(card("deeplesion"), HOSTED, [given], (OWNER_REFUSED,))
+    assert "the owner refuses hosted models for this record" in refused.reason
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,11 @@ import pytest
 from PIL import Image
 
 from data_modules import eurorad
+from semihvision.core.card import card
 from semihvision.core.errors import InputError, RefusalLog
+from semihvision.core.policy import CONDITIONS, Permission, may_send
 from semihvision.core.record import Record
+from semihvision.core.rights import rights_of
 
 CASE = {
     "case_id": 17000,
@@ -131,6 +134,44 @@ def test_a_permission_overrides_the_date_of_its_case_and_is_logged(
         "eurorad case 17000 is taken by permission of 2024-05-06",
         "eurorad case 9 is taken by permission of 2024-05-07",
     ]
+
+
+def test_an_authors_word_on_hosted_models_stands_in_the_record_and_binds_the_policy(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = {**CASE, "date": "2009-01-02"}
+    cases = [{**old, "case_id": number} for number in (1, 2, 3)]
+    write(tmp_path, *cases, {**CASE, "case_id": 4}, {**CASE, "case_id": 5})
+    rows = [f"{case},A. Author,2024-05-06,{said}" for case, said in enumerate(
+        ("yes", "no", "", "No", "yes", "perhaps"), start=1)]  # fmt: skip
+    (tmp_path / "p.csv").write_text(
+        "case_id,granted_by,granted_on,hosted_models\n" + "\n".join(rows) + "\n"
+    )
+    url = "https://api.example.org/v1"
+    consent = Permission(source="eurorad", endpoint=url)
+    stated = Permission(source="eurorad", endpoint=url, states=tuple(CONDITIONS))
+
+    records, refused = read(tmp_path, permissions="p.csv")
+
+    allowed = {
+        record.record_id.removeprefix("eurorad/"): tuple(
+            may_send(card("eurorad"), url, given, record.licence.conditions).allowed
+            for given in ([], [consent], [stated])
+        )
+        for record in records
+    }
+    assert allowed == {
+        "1": (False, True, True),
+        "2": (False, False, False),
+        "3": (False, False, True),
+        "4": (False, False, False),
+        "5": (False, True, True),
+    }
+    assert [(item.item, item.kind) for item in refused.items] == [("line 7", "invalid_row")]
+    assert "eurorad case 4: its author refuses hosted models (2024-05-06)" in caplog.messages
+    assert [rights_of(record).hosted for record in records[:3]] == [
+        "your consent", "no: the owner refuses", "your consent + owner_permission",
+    ]  # fmt: skip
 
 
 def test_an_absent_list_of_permissions_is_an_error(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from evaluation.predictions import Prediction
 from evaluation.questions import Picture, Question
 from semihvision.core.batch import Turn
 from semihvision.core.errors import InputError, PolicyError
+from semihvision.core.policy import Permission
 from semihvision.llm.client import LLMClient, LLMSettings
 
 
@@ -76,6 +77,16 @@ def test_a_restricted_source_is_refused_before_any_socket(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", forbidden)
     with pytest.raises(PolicyError, match="states: "):
         ask("https://api.example.org/v1", question("q1", source="jama"))
+
+
+def test_a_derivative_asks_for_all_its_sources(monkeypatch):
+    monkeypatch.setattr(socket, "socket", lambda *_: pytest.fail("a socket was opened"))
+    permission = Permission(source="vqa_rad", endpoint="https://api.example.org/v1")
+    settings = LLMSettings(model="toy", base_url="https://api.example.org/v1")
+    derived = question("q1", derived_from=("vqa_rad", "mimic_cxr"))
+    assert derived.sources == ("vqa_rad", "mimic_cxr")
+    with pytest.raises(PolicyError, match="mimic_cxr"):
+        EndpointAnswerer(LLMClient(settings, [permission])).answer([derived], print)
 
 
 def test_identity_names_model_endpoint_and_prompt(chat_server):

@@ -1,6 +1,6 @@
 """What goes into a producer and what comes out of it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -131,8 +131,13 @@ class Producer(Protocol):
         """Further settings that change the output, as one line; part of the key."""
         ...
 
-    def may_use(self, source: str) -> bool:
-        """Whether data of a source may be given to this producer."""
+    def may_use(self, source: str, own: Sequence[str] = ()) -> bool:
+        """Whether data of a source may be given to this producer.
+
+        Args:
+            source: Its name.
+            own: Conditions of a record's own licence, if one of that source is meant.
+        """
         ...
 
     def produce(self, tasks: Iterable[Task], on_draft: Callable[[Draft], None]) -> None:

@@ -1,6 +1,6 @@
 """The producer that asks a language model through an OpenAI-compatible endpoint."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -43,10 +43,10 @@ class ModelProducer:
         retrieval = (own.cases, own.guidelines, own.context_chars, own.human_text_kinds)
         return repr(values + retrieval)
 
-    def may_use(self, source: str) -> bool:
+    def may_use(self, source: str, own: Sequence[str] = ()) -> bool:
         """Whether the policy lets a source's data go to the endpoint."""
         try:
-            self._client.require_may_send([source])
+            self._client.require_may_send([source], own)
         except (PolicyError, InputError):
             return False
         return True
@@ -79,9 +79,11 @@ class ModelProducer:
             system="",
             user="",
             schema=Annotation,
+            own_conditions=task.record.licence.conditions,
         )
         # The policy is asked before pixels are read: what may not be sent need not be opened.
-        if not all(self.may_use(source) for source in sources):
+        own = {task.record.source: task.record.licence.conditions}
+        if not all(self.may_use(source, own.get(source, ())) for source in sources):
             return request
         system, user = render(task, self._settings)
         return replace(request, system=system, user=user, images=self._images(task))

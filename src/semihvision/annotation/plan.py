@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -90,16 +90,17 @@ def plan(
     made = Plan(endpoint=client.endpoint if client else "")
     producer = ModelProducer(client, settings) if client else None
     done = finished_keys(store_path(out)) if out and client else set()
-    verdicts: dict[str, SourceVerdict] = {}
+    verdicts: dict[tuple[str, tuple[str, ...]], SourceVerdict] = {}
     for record in read_records(records):
         made.records += 1
         path = choose_path(record, settings)
         made.by_path[path or "none"] += 1
-        sources = sources_of(record)
-        for source in sources:
-            known = verdicts.get(source) or _verdict(source, made.endpoint, permissions)
-            verdicts[source] = known._replace(records=known.records + 1)
-        allowed = all(verdicts[source].allowed for source in sources)
+        own = {record.source: record.licence.conditions}
+        asked = [(source, own.get(source, ())) for source in sources_of(record)]
+        for one in asked:
+            known = verdicts.get(one) or _verdict(*one, made.endpoint, permissions)
+            verdicts[one] = known._replace(records=known.records + 1)
+        allowed = all(verdicts[one].allowed for one in asked)
         if path is None or producer is None or not allowed:
             continue
         if work_key(record, path, producer, index_sha256) in done:
@@ -107,17 +108,19 @@ def plan(
             continue
         made.requests += 1
         made.tokens_in += _tokens(record, path, settings)
-    made.verdicts = list(verdicts.values())
+    made.verdicts = _by_answer(verdicts.values())
     if client is not None:
         made.tokens_out_at_most = made.requests * client.settings.max_tokens
         made.cost_usd_at_most = client.settings.cost_usd(made.tokens_in, made.tokens_out_at_most)
     return made
 
 
-def _verdict(source: str, endpoint: str, permissions: Sequence[Permission]) -> SourceVerdict:
+def _verdict(
+    source: str, own: tuple[str, ...], endpoint: str, permissions: Sequence[Permission]
+) -> SourceVerdict:
     if not endpoint:
         return SourceVerdict(source, 0, True, "nothing is sent")
-    found = may_send(card(source), endpoint, permissions)
+    found = may_send(card(source), endpoint, permissions, own)
     return SourceVerdict(source, 0, found.allowed, found.reason)
 
 
@@ -137,3 +140,14 @@ def _image_tokens(image: ImageRef, longest_px: int) -> int:
     scale *= min(1.0, _SHORT_SIDE_PX / short)
     tiles = math.ceil(image.width * scale / _TILE_PX) * math.ceil(image.height * scale / _TILE_PX)
     return _IMAGE_TOKENS + _TILE_TOKENS * tiles
+
+
+def _by_answer(verdicts: Iterable[SourceVerdict]) -> list[SourceVerdict]:
+    """One entry for every source and answer: records of a source may have terms of their own."""
+    records: Counter[tuple[str, bool, str]] = Counter()
+    for one in verdicts:
+        records[one.source, one.allowed, one.reason] += one.records
+    return [
+        SourceVerdict(source, number, allowed, reason)
+        for (source, allowed, reason), number in records.items()
+    ]

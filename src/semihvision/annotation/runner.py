@@ -143,7 +143,10 @@ class _Run:
         context: tuple[ContextItem, ...] = ()
         withheld: tuple[str, ...] = ()
         # What the policy will refuse anyway is neither opened nor looked up.
-        permitted = all(self.producer.may_use(source) for source in sources_of(record))
+        own = {record.source: record.licence.conditions}
+        permitted = all(
+            self.producer.may_use(source, own.get(source, ())) for source in sources_of(record)
+        )
         looks = permitted and self.producer.needs_pixels and record.images
         root = self._root(record) if looks else None
         if path == "retrieve" and permitted:

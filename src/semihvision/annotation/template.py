@@ -5,7 +5,7 @@ Everything it makes is labelled ``template``; it stands in for a language model,
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from semihvision.annotation.draft import Draft, DraftQA, Task
@@ -54,7 +54,7 @@ class TemplateProducer:
         """Nothing beyond the human text kinds changes the output."""
         return ",".join(self._settings.human_text_kinds)
 
-    def may_use(self, source: str) -> bool:
+    def may_use(self, source: str, own: Sequence[str] = ()) -> bool:
         """Nothing leaves this process."""
         return True
 

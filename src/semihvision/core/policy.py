@@ -1,9 +1,10 @@
 """May this record go to that endpoint? One pure function, asked before any socket is opened.
 
 Rule: an endpoint on this machine (loopback) is local and always allowed. Everywhere else the
-connection must be encrypted (https), and the source's card and the user must both allow it: the
-user by a `Permission` for that source and that very endpoint, which states every condition of the
-card.
+connection must be encrypted (https), and the source's card, the record's own licence and the user
+must all allow it: the user by a `Permission` for that source and that very endpoint, which states
+every condition of the card and of the record. An owner may have said more about a single record
+(`RECORD_TERMS`): what the owner refuses, no statement of the user permits.
 """
 
 import re
@@ -25,6 +26,16 @@ CONDITIONS: dict[str, str] = {
     "institution_approval": "your institution has approved sending these images there",
 }
 """Every condition a card may set, and what the user states by naming it."""
+
+OWNER_PERMITTED, OWNER_REFUSED = "owner_permitted", "owner_refused"
+RECORD_TERMS: dict[str, str] = {
+    OWNER_PERMITTED: "the owner has permitted hosted models for this record: `owner_permission` is "
+    "met",
+    OWNER_REFUSED: "the owner refuses hosted models for this record",
+}
+"""What may stand among a record's own conditions beside these, from an explicit list of its
+source; none of it can be stated by the user."""
+_UNKNOWN = "a condition of the record's own licence that is not known here and cannot be stated"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +105,29 @@ def require_encryption(endpoint: str) -> None:
         )
 
 
-def may_send(card: Card, endpoint: str, permissions: Sequence[Permission]) -> Verdict:
+def conditions_of(card: Card, own: Sequence[str] = ()) -> tuple[str, ...]:
+    """What the user must state before a record goes to a hosted model.
+
+    Args:
+        card: Card of its source.
+        own: Conditions of the record's own licence; they add to the card's. `OWNER_PERMITTED` takes
+            away `owner_permission`, and nothing else.
+    """
+    met = {"owner_permission"} if OWNER_PERMITTED in own else set()
+    asked = dict.fromkeys((*card.api_conditions, *own))
+    return tuple(name for name in asked if name not in met and name not in RECORD_TERMS)
+
+
+def may_send(
+    card: Card, endpoint: str, permissions: Sequence[Permission], own: Sequence[str] = ()
+) -> Verdict:
     """Decides whether data or derivatives of a source may go to an endpoint.
 
     Args:
         card: Card of the source.
         endpoint: Base URL, e.g. ``https://api.example.org/v1``.
         permissions: The user's statements, from the configuration.
+        own: Conditions of the licence of the record itself (`Licence.conditions`).
     """
     if is_loopback(endpoint):
         return Verdict(True, "local endpoint")
@@ -108,8 +135,11 @@ def may_send(card: Card, endpoint: str, permissions: Sequence[Permission]) -> Ve
         require_encryption(endpoint)
     except PolicyError as error:
         return Verdict(False, f"{card.name}: {error}")
+    if OWNER_REFUSED in own:
+        return Verdict(False, f"{card.name}: {RECORD_TERMS[OWNER_REFUSED]}; nothing permits it")
+    conditions = conditions_of(card, own)
     setting = f"permissions: [{{source: {card.name}, endpoint: {_shown(endpoint)}, states: ["
-    setting += ", ".join(card.api_conditions) + "]}]"
+    setting += ", ".join(conditions) + "]}]"
     granted = [
         permission
         for permission in permissions
@@ -123,9 +153,9 @@ def may_send(card: Card, endpoint: str, permissions: Sequence[Permission]) -> Ve
             f"If you may, state it in the configuration: {setting}",
         )
     stated = set().union(*(permission.states for permission in granted))
-    missing = [name for name in card.api_conditions if name not in stated]
+    missing = [name for name in conditions if name not in stated]
     if missing:
-        wanted = "; ".join(f"{name} ({CONDITIONS[name]})" for name in missing)
+        wanted = "; ".join(f"{name} ({CONDITIONS.get(name, _UNKNOWN)})" for name in missing)
         return Verdict(
             False,
             f"{card.name}: the permission for {_shown(endpoint)} does not state {wanted}. "
@@ -134,9 +164,11 @@ def may_send(card: Card, endpoint: str, permissions: Sequence[Permission]) -> Ve
     return Verdict(True, f"permitted by the user's statement for {_shown(endpoint)}")
 
 
-def require_may_send(card: Card, endpoint: str, permissions: Sequence[Permission]) -> None:
+def require_may_send(
+    card: Card, endpoint: str, permissions: Sequence[Permission], own: Sequence[str] = ()
+) -> None:
     """Raises `PolicyError` with the reason unless `may_send` allows it."""
-    verdict = may_send(card, endpoint, permissions)
+    verdict = may_send(card, endpoint, permissions, own)
     if not verdict.allowed:
         raise PolicyError(verdict.reason)
 

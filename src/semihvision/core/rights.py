@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from semihvision.core.card import CARD_MODULES, Flag, card
 from semihvision.core.lineage import sources_of
+from semihvision.core.policy import OWNER_REFUSED, conditions_of
 from semihvision.core.record import Record
 
 _STRICTEST_FIRST: tuple[Flag, ...] = ("no", "not stated", "conditional", "yes")
@@ -26,6 +27,7 @@ class Rights:
         share_alike: Whether what is made from it inherits the licence.
         exports_text: Whether an export may write its texts.
         without_card: Sources whose terms are not known here: they allow nothing.
+        owner_refused: Whether the owner refuses hosted models for this very record.
     """
 
     licence: str
@@ -36,12 +38,15 @@ class Rights:
     share_alike: bool
     exports_text: bool
     without_card: tuple[str, ...] = ()
+    owner_refused: bool = False
 
     @property
     def hosted(self) -> str:
         """What it takes to send a record to a hosted model, in words."""
         if self.without_card:
             return "no: terms not known"
+        if self.owner_refused:
+            return "no: the owner refuses"
         return "your consent" + "".join(f" + {name}" for name in self.conditions)
 
 
@@ -50,7 +55,12 @@ def rights_of(record: Record) -> Rights:
     sources = sources_of(record)
     unknown = tuple(name for name in sources if name not in CARD_MODULES)
     cards = [card(name) for name in sources if name not in unknown]
-    asked = [*record.licence.conditions, *(name for one in cards for name in one.api_conditions)]
+    own = record.licence.conditions
+    asked = [
+        name
+        for one in cards
+        for name in conditions_of(one, own if one.name == record.source else ())
+    ]
     flags: list[Flag] = ["no"] if unknown else []
     return Rights(
         licence=record.licence.name,
@@ -61,6 +71,7 @@ def rights_of(record: Record) -> Rights:
         share_alike=any(one.share_alike for one in cards),
         exports_text=not unknown and all(one.exports_text for one in cards),
         without_card=unknown,
+        owner_refused=OWNER_REFUSED in own,
     )
 
 

@@ -78,8 +78,12 @@ class LLMClient:
         self._permissions = tuple(permissions)
         self._key = os.environ.get("OPENAI_API_KEY", "")
 
-    def require_may_send(self, sources: Iterable[str]) -> None:
+    def require_may_send(self, sources: Iterable[str], own: Sequence[str] = ()) -> None:
         """Asks the policy about every source for this endpoint, without sending anything.
+
+        Args:
+            sources: Their names, that of the record itself first.
+            own: Conditions of the record's own licence.
 
         Raises:
             PolicyError: Not allowed, or not encrypted; the message says what to do.
@@ -88,8 +92,9 @@ class LLMClient:
         if is_loopback(self.endpoint):
             return
         require_encryption(self.endpoint)
-        for source in dict.fromkeys(sources):
-            require_may_send(card(source), self.endpoint, self._permissions)
+        for place, source in enumerate(dict.fromkeys(sources)):
+            of_record = own if place == 0 else ()
+            require_may_send(card(source), self.endpoint, self._permissions, of_record)
 
     async def complete(self, request: LLMRequest) -> LLMReply:
         """Sends one request.
@@ -176,7 +181,7 @@ class LLMClient:
 
     async def _exchange(self, api: openai.AsyncOpenAI, request: LLMRequest) -> LLMReply:
         try:
-            self.require_may_send(request.sources)
+            self.require_may_send(request.sources, request.own_conditions)
         except (PolicyError, InputError) as error:
             return _failed(request, "policy", str(error))
         if not self._key and not is_loopback(self.endpoint):

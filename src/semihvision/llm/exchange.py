@@ -106,6 +106,8 @@ class LLMRequest:
         request_id: Comes back in the reply; callers join by it.
         sources: Every source whose data or derivatives stand in the messages, retrieved ones
             included. Empty only for text of our own.
+        own_conditions: Conditions of the licence of the record itself, which belongs to the first
+            source.
         system: System message.
         user: User message.
         images: Images that follow the user message, in order; their metadata are not sent.
@@ -118,6 +120,7 @@ class LLMRequest:
     user: str
     images: tuple[Image, ...] = ()
     schema: type[BaseModel] | None = None
+    own_conditions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
