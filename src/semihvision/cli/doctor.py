@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from data_modules.reading import readable, reader_of
 from semihvision.cli.machine import Fact, endpoint, machine
 from semihvision.cli.output import print_json, print_table, progress, stderr
-from semihvision.cli.parsing import parser
+from semihvision.cli.parsing import JSON_HELP, parser
 from semihvision.core.card import Card, card
 from semihvision.core.errors import (
     EXIT_CHECK_FAILED,
@@ -19,8 +18,10 @@ from semihvision.core.errors import (
     InputError,
     RefusedItem,
 )
-from semihvision.core.inspection import DryRun, Found, dry_run, look_for
 from semihvision.core.synthetic import SYNTHETIC, is_marked
+
+if TYPE_CHECKING:
+    from semihvision.core.inspection import DryRun, Found
 
 _SHOWN = 20
 _COLOURS = {
@@ -42,12 +43,19 @@ def run(argv: list[str]) -> int:
         "Ends with 3 if items would be lost, with 4 if something cannot work.",
     )
     made.add_argument("names", nargs="*", type=str, help="sources, each with its --root")
-    made.add_argument("--source", type=str, nargs="+", action="extend", help="the same")
+    made.add_argument(
+        "--source", type=str, nargs="+", action="extend", help="the same, as an option"
+    )
     made.add_argument(
         "--root", type=Path, nargs="+", action="extend", help="folder of each source, in order"
     )
-    made.add_argument("--check-endpoint", type=str, help="base URL: ask whether a server answers")
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument(
+        "--check-endpoint",
+        type=str,
+        metavar="URL",
+        help="ask whether a server answers at this base URL; no key and no data are sent",
+    )
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
     roots = _roots([*arguments.names, *(arguments.source or [])], arguments.root or [])
     facts = machine()
@@ -95,6 +103,10 @@ def _examined(one: Card, root: Path | None) -> dict[str, Any]:
     if root is None:
         parts = [asdict(component) for component in one.components]
         return about | {"components": parts, "dry_run": None, "verdict": "no root given"}
+    # The machine alone is told about without the readers and Parquet.
+    from data_modules.reading import readable, reader_of
+    from semihvision.core.inspection import dry_run, look_for
+
     with progress() as display:
         task = display.add_task(f"looking at {one.name}", total=None)
 
@@ -110,7 +122,7 @@ def _examined(one: Card, root: Path | None) -> dict[str, Any]:
     }
 
 
-def _verdict(found: list[Found], tried: DryRun | None) -> str:
+def _verdict(found: "list[Found]", tried: "DryRun | None") -> str:
     lacking = any(part.status == "missing" and part.component.is_required for part in found)
     if tried is None:
         return "no reader yet"
@@ -120,13 +132,13 @@ def _verdict(found: list[Found], tried: DryRun | None) -> str:
     return _LOSES if tried.refused.items or lacking or corrupt else _FINE
 
 
-def _part(found: Found) -> dict[str, Any]:
+def _part(found: "Found") -> dict[str, Any]:
     values = asdict(found)
     component: dict[str, Any] = values.pop("component")
     return component | values
 
 
-def _tried(tried: DryRun) -> dict[str, Any]:
+def _tried(tried: "DryRun") -> dict[str, Any]:
     return {
         "records": tried.records,
         "images": tried.images,
@@ -171,7 +183,7 @@ def _print_source(source: dict[str, Any]) -> None:
     lost = [] if tried is None else tried["would_be_lost"]["items"]
     if lost:
         shown = [RefusedItem(**item) for item in lost[:_SHOWN]]
-        lines = [(item.file, item.item, item.kind, item.reason) for item in shown]
+        lines = [(item.file, item.item, item.kind.replace("_", " "), item.reason) for item in shown]
         print_table("Would be lost", ("file", "item", "kind", "reason"), lines)
     if len(lost) > _SHOWN:
         stderr.print(f"and {len(lost) - _SHOWN} more; --json lists all", markup=False)
@@ -201,4 +213,4 @@ def _tried_rows(tried: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "images", f"{tried['images']:,} (opened, not decoded: prepare may refuse more)"
     yield "would be lost", f"{tried['would_be_lost']['total']:,}"
     for kind, number in tried["would_be_lost"]["by_kind"].items():
-        yield f"  {kind}", f"{number:,}"
+        yield f"  {kind.replace('_', ' ')}", f"{number:,}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from data_modules.reading import reader_of
 from semihvision.cli.output import print_json, print_table, progress, stderr
-from semihvision.cli.parsing import parser
+from semihvision.cli.parsing import JSON_HELP, parser
 from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError
 from semihvision.core.preparation import Preparation, Prepared, prepare_records
@@ -22,7 +22,10 @@ def run(argv: list[str]) -> int:
     made.add_argument("--root", type=Path, required=True, help="folder with the owner's files")
     made.add_argument("--out", type=Path, required=True, help="Parquet file to write")
     made.add_argument(
-        "--options", type=dict[str, Any], default={}, help="of the reader: --options.NAME VALUE"
+        "--options",
+        type=dict[str, Any],
+        default={},
+        help="settings of the source's own: --options.NAME VALUE; its file explains them",
     )
     made.add_argument(
         "--workers", type=int, default=_cores(), help="processes that hash and decode new images"
@@ -32,7 +35,7 @@ def run(argv: list[str]) -> int:
         action="store_true",
         help="hash all images again, rather than trust their size and modification time",
     )
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
     done = prepare(
         arguments.name,
@@ -125,7 +128,8 @@ def _end(done: Prepared) -> int:
     if not done.refused:
         return EXIT_DONE
     total = sum(done.refused.values())
-    stderr.print(f"{total} items were refused; reasons in {done.refused_path}", markup=False)
+    said = f"{total:,} items were refused; reasons in {done.refused_path}"
+    stderr.print(said, markup=False, soft_wrap=True)
     return EXIT_REFUSED_ITEMS
 
 
@@ -145,5 +149,5 @@ def _rows(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "  of these also in training", f"{document['test_images_also_in_training']:,}"
     yield "refused", f"{document['refused']['total']:,}"
     for kind, number in document["refused"]["by_kind"].items():
-        yield f"  {kind}", f"{number:,}"
+        yield f"  {kind.replace('_', ' ')}", f"{number:,}"
     yield "images examined in this run", f"{document['images_examined']:,}"

@@ -6,9 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from semihvision.cli.browse import browse
 from semihvision.cli.output import print_json, print_table, stderr
-from semihvision.cli.parsing import dispatch, parser
+from semihvision.cli.parsing import JSON_HELP, dispatch, parser
 from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.counts import RecordCounts, has
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError, RefusalLog
@@ -16,7 +15,7 @@ from semihvision.core.files import open_atomically
 from semihvision.core.lineage import sources_of, withheld_by
 from semihvision.core.llava import export_lines, exported_parts
 from semihvision.core.parquet import count_records, read_records
-from semihvision.core.record import Record
+from semihvision.core.record import Record, Region
 from semihvision.core.rights import RightsCounts
 from semihvision.core.synthetic import SYNTHETIC
 
@@ -31,19 +30,26 @@ def run(argv: list[str]) -> int:
             "show": (show, "some records, a line each; long texts are cut"),
             "stats": (stats, "counts by source, modality, licence, split, ..."),
             "export": (export, "LLaVA/Cambrian JSON lines of questions and conversations"),
-            "browse": (browse, "one static HTML page: thumbnails with boxes, texts, filters"),
+            "browse": (_browse, "one static HTML page: thumbnails with boxes, texts, filters"),
         },
         argv,
     )
+
+
+def _browse(argv: list[str]) -> int:
+    # Loads an image library, which the other verbs do without.
+    from semihvision.cli.browse import browse
+
+    return browse(argv)
 
 
 def show(argv: list[str]) -> int:
     """Shows the first records, or one by its id."""
     made = parser("records show", "Shows records; texts are cut to one short line each.")
     made.add_argument("file", type=Path, help="Parquet file of records")
-    made.add_argument("--number", type=int, default=5, help="how many records")
+    made.add_argument("--number", type=int, default=5, help="most records shown")
     made.add_argument("--id", type=str, help="only the record of this id")
-    made.add_argument("--json", action="store_true", help="one JSON document, texts in full")
+    made.add_argument("--json", action="store_true", help=f"{JSON_HELP}, texts in full")
     arguments = made.parse_args(argv)
     found = (
         record
@@ -71,7 +77,7 @@ def stats(argv: list[str]) -> int:
     made.add_argument(
         "--licences", action="store_true", help="by licence, and by what may be done with them"
     )
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
     if arguments.licences:
         return _licences(arguments.file, as_json=arguments.json)
@@ -115,8 +121,8 @@ def export(argv: list[str]) -> int:
     made = parser("records export", "Writes questions and conversations as LLaVA/Cambrian JSONL.")
     made.add_argument("file", type=Path, help="Parquet file of records")
     made.add_argument("--out", type=Path, required=True, help="JSONL file to write")
-    made.add_argument("--split", type=str, help="only this split, e.g. train; default: all")
-    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--split", type=str, help="only this split, e.g. train; else all")
+    made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
     records = lines = without = 0
     by_split: Counter[str] = Counter()
@@ -175,24 +181,43 @@ def _may_be_passed_on(source: str) -> bool:
 
 
 def _lines(record: Record) -> Iterator[tuple[str, str]]:
-    yield "split, group", f"{record.split or 'not stated'}, {record.group_id}"
-    yield "modality, body part", f"{record.modality or '?'}, {record.body_part or '?'}"
+    yield "split, group", _stated(record.split, record.group_id)
+    yield "modality, body part", _stated(record.modality, record.body_part)
     yield "licence", record.licence.name
     yield "annotated from", has(record)
     if record.is_synthetic:
         yield "origin", SYNTHETIC
     for image in record.images:
-        yield f"image {image.image_id}", f"{image.path} ({image.width} x {image.height})"
+        yield _named("image", image.image_id), f"{image.path} ({image.width} x {image.height})"
     for region in record.regions:
-        yield f"region {region.region_id}", f"{region.label} {region.box_xyxy or region.mask_path}"
+        yield _named("region", region.region_id), f"{region.label}, {_where(region)}"
     for label in record.labels:
         yield f"label {label.name}", f"{label.value} ({label.system})"
     for text in record.current(record.texts):
-        yield f"{text.kind} {text.text_id}", _cut(text.text)
+        yield _named(text.kind, text.text_id), _cut(text.text)
     for question in record.current(record.qa):
-        yield f"question {question.qa_id}", f"{_cut(question.question)} -> {_cut(question.answer)}"
+        yield (
+            _named("question", question.qa_id),
+            f"{_cut(question.question)} -> {_cut(question.answer)}",
+        )
     for talk in record.current(record.conversations):
-        yield f"conversation {talk.conversation_id}", f"{len(talk.turns)} turns"
+        yield _named("conversation", talk.conversation_id), f"{len(talk.turns)} turns"
+
+
+def _named(kind: str, own: str) -> str:
+    """Kind and id of a part; many ids begin with the kind."""
+    return own if own.startswith(kind) else f"{kind} {own}"
+
+
+def _stated(*values: str | None) -> str:
+    return ", ".join(value or "not stated" for value in values)
+
+
+def _where(region: Region) -> str:
+    if region.box_xyxy is None:
+        return f"mask {region.mask_path}" if region.mask_path else "no box"
+    left, top, right, bottom = region.box_xyxy
+    return f"x {left:g} to {right:g}, y {top:g} to {bottom:g} px"
 
 
 def _cut(text: str) -> str:
