@@ -1,9 +1,8 @@
 """`semihvision annotate plan|run|status|export`: parse, call `semihvision.annotation`, print."""
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
 
@@ -12,7 +11,6 @@ from semihvision.annotation.context import Retriever
 from semihvision.annotation.draft import Producer
 from semihvision.annotation.export import export_generated
 from semihvision.annotation.log import log_summary
-from semihvision.annotation.plan import Plan, plan
 from semihvision.annotation.runner import annotate
 from semihvision.annotation.settings import AnnotationSettings
 from semihvision.annotation.store import store_path, stored_drafts
@@ -24,13 +22,16 @@ from semihvision.cli.parsing import JSON_HELP, config_parser, dispatch, parser, 
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, RefusalLog
 from semihvision.core.hashing import hash_path
 
+if TYPE_CHECKING:
+    from semihvision.annotation.plan import Plan
+
 MAX_TOKENS = 2000
 """The authors' limit for most sources (paper.md 1.3)."""
 
 
 def run(argv: list[str]) -> int:
     """Runs one verb."""
-    verbs: dict[str, tuple[Callable[[list[str]], int], str]] = {
+    verbs = {
         "plan": (_plan, "paths, requests, cost and the policy's verdicts; nothing is sent"),
         "run": (_run, "write captions and questions; resumable"),
         "status": (_status, "how far a run is, from its store"),
@@ -64,6 +65,8 @@ def _settings_parser(verb: str, description: str) -> ArgumentParser:
 
 
 def _plan(argv: list[str]) -> int:
+    from semihvision.annotation.plan import plan  # loads the client of hosted models
+
     made = _settings_parser(
         "plan", "Shows what a run would send and cost. Sends nothing and opens no image."
     )
@@ -91,7 +94,7 @@ def _plan(argv: list[str]) -> int:
     return EXIT_DONE
 
 
-def _print_plan(found: Plan) -> None:
+def _print_plan(found: "Plan") -> None:
     print_table("Paths", ("path", "records"), found.by_path.most_common())
     columns = ("source", "records", "may be sent", "why")
     rows = [(v.source, v.records, "yes" if v.allowed else "no", v.reason) for v in found.verdicts]
