@@ -1,6 +1,7 @@
 """`semihvision annotate plan|run|status|export`: parse, call `semihvision.annotation`, print."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ MAX_TOKENS = 2000
 
 def run(argv: list[str]) -> int:
     """Runs one verb."""
-    verbs = {
+    verbs: dict[str, tuple[Callable[[list[str]], int], str]] = {
         "plan": (_plan, "paths, requests, cost and the policy's verdicts; nothing is sent"),
         "run": (_run, "write captions and questions; resumable"),
         "status": (_status, "how far a run is, from its store"),
@@ -100,15 +101,10 @@ def _print_plan(found: "Plan") -> None:
     rows = [(v.source, v.records, "yes" if v.allowed else "no", v.reason) for v in found.verdicts]
     print_table(f"Policy for {found.endpoint or 'the template producer'}", columns, rows)
     cost = "no price set" if found.cost_usd_at_most is None else f"{found.cost_usd_at_most:.2f}"
+    shown = ("finished", "to send", "prompt tokens (estimate)", "reply tokens (at most)")
     print_table(
         "Requests",
-        (
-            "finished",
-            "to send",
-            "prompt tokens (estimate)",
-            "reply tokens (at most)",
-            "USD (at most)",
-        ),
+        (*shown, "USD (at most)"),
         [(found.finished, found.requests, found.tokens_in, found.tokens_out_at_most, cost)],
     )
 
