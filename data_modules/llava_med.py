@@ -30,16 +30,18 @@ Not taken into Records: llava_med_instruct_fig_captions.json, the chat benchmark
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from data_modules.cells import image_of_cell
 from data_modules.conversations import conversation_of, text_of
-from data_modules.reading import licence_of, valid_record
+from data_modules.dialogue_rows import dialogue_records
+from data_modules.reading import licence_of
 from semihvision.core.card import Card
 from semihvision.core.components import Component
+from semihvision.core.digest_set import DigestSet
 from semihvision.core.errors import InputError, RefusalLog
-from semihvision.core.json_stream import object_rows
 from semihvision.core.paths import inside
 from semihvision.core.record import Provenance, Record
 
@@ -93,7 +95,6 @@ DOMAINS = {
 WRITER = Provenance(provenance_id="owners' model", producer="model", model="GPT-4, by the owners")
 
 _ARTICLE = re.compile(r"([0-9]+)_")
-_ID = re.compile(r"[\w.:-]{1,128}")
 
 
 def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
@@ -118,33 +119,18 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
             f"{root}: none of {names}; `semihvision doctor NAME` lists a source's files"
         )
     for part, path in found:
-        seen: set[str] = set()
-        for item, row in object_rows(path, refused):
-            try:
-                fields = _fields(root, row, item, path.name, refused)
-                name = _name(row, item)
-                if name in seen:
-                    raise InputError("this id was already used", kind="repeated_id")
-            except InputError as error:
-                refused.add(item, reason=str(error), kind=error.kind, file=path.name)
-                continue
-            seen.add(name)
-            record = valid_record(
-                item, refused, file=path.name, record_id=f"llava_med/{part}/{name}", **fields
-            )
-            if record is not None:
-                yield record
-
-
-def _name(row: dict[str, Any], item: str) -> str:
-    name = text_of(row, "id") or item.replace(" ", "")
-    if not _ID.fullmatch(name):
-        raise InputError("id: expected at most 128 letters, digits or . _ : -", kind="invalid_row")
-    return name
+        yield from dialogue_records(
+            path,
+            refused,
+            prefix=f"llava_med/{part}/",
+            seen=DigestSet(),
+            id_of=lambda row, item: text_of(row, "id") or item.replace(" ", ""),
+            fields_of=partial(_fields, root, path.name, refused),
+        )
 
 
 def _fields(
-    root: Path, row: dict[str, Any], item: str, file: str, refused: RefusalLog
+    root: Path, file: str, refused: RefusalLog, row: dict[str, Any], item: str
 ) -> dict[str, Any]:
     path = text_of(row, "image")
     if not path:

@@ -26,16 +26,18 @@ Not taken into Records: PubMedVision_Chinese.json and PubMedVision_Original_Capt
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from data_modules.cells import image_of_cell
 from data_modules.conversations import conversation_of, text_of
-from data_modules.reading import licence_of, valid_record
+from data_modules.dialogue_rows import dialogue_records
+from data_modules.reading import licence_of
 from semihvision.core.card import Card
 from semihvision.core.components import Component
+from semihvision.core.digest_set import DigestSet
 from semihvision.core.errors import InputError, RefusalLog
-from semihvision.core.json_stream import object_rows
 from semihvision.core.record import Label, Provenance, Record
 
 CARD = Card(
@@ -96,7 +98,6 @@ WRITER = Provenance(provenance_id="owners' model", producer="model", model="GPT-
 
 _LABELLER = "HuatuoGPT-Vision-7B"
 _FIGURE = re.compile(r"([A-Za-z]+_[0-9]+)_")
-_ID = re.compile(r"[\w.:-]{1,128}")
 
 
 def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
@@ -112,29 +113,20 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
     paths = [root / name for name in FILES.values() if (root / name).is_file()]
     if not paths:
         raise InputError(f"{root}: no file {' or '.join(FILES.values())}")
-    seen: set[str] = set()
+    seen = DigestSet()
     for path in paths:
-        for item, row in object_rows(path, refused):
-            try:
-                name = text_of(row, "id")
-                if not _ID.fullmatch(name):
-                    raise InputError("id: expected 1 to 128 letters and digits", kind="invalid_row")
-                if name in seen:
-                    raise InputError("this id was already used", kind="repeated_id")
-                fields = _fields(root, row, item, path.name, refused)
-            except InputError as error:
-                refused.add(item, reason=str(error), kind=error.kind, file=path.name)
-                continue
-            seen.add(name)
-            record = valid_record(
-                item, refused, file=path.name, record_id=f"pubmedvision/{name}", **fields
-            )
-            if record is not None:
-                yield record
+        yield from dialogue_records(
+            path,
+            refused,
+            prefix="pubmedvision/",
+            seen=seen,
+            id_of=lambda row, item: text_of(row, "id"),
+            fields_of=partial(_fields, root, path.name, refused),
+        )
 
 
 def _fields(
-    root: Path, row: dict[str, Any], item: str, file: str, refused: RefusalLog
+    root: Path, file: str, refused: RefusalLog, row: dict[str, Any], item: str
 ) -> dict[str, Any]:
     paths = row.get("image")
     if not isinstance(paths, list) or not paths or not all(isinstance(one, str) for one in paths):

@@ -1,12 +1,11 @@
 """OmniMedVQA's twin with quirks and planted faults."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from data_modules.twins.faults import FaultyTwin, Planted, link_out
 from data_modules.twins.omnimedvqa import ACCESS, DATASETS, Row, draw_rows, write_restricted
-from data_modules.twins.planting import IMAGE_FAULTS, LATIN_1, Sheet, write_array
+from data_modules.twins.planting import IMAGE_FAULTS, LATIN_1, Sheet, plant_questions, write_array
 from semihvision.core.files import write_text_atomically
 
 _FIELDS: dict[str, tuple[str, Any, str]] = {
@@ -37,7 +36,8 @@ def write_faults(root: Path, *, cases: int, seed: int) -> FaultyTwin:
     for about_one in asked[:-needed]:
         for row in about_one:
             sheet.add(row)
-    _plant(root, sheet, iter(asked[-needed:]))
+    spare = iter(asked[-needed:])
+    plant_questions(sheet, spare, _FIELDS, lambda row: root / row["image_path"], needed="gt_answer")
     quirk = rows[second][0]
     quirk["modality"] = quirk.pop("modality_type")
     right = quirk["gt_answer"]
@@ -47,25 +47,6 @@ def write_faults(root: Path, *, cases: int, seed: int) -> FaultyTwin:
     write_restricted(root)
     found = len(sheet.rows) + len(rows[second])
     return FaultyTwin((*sheet.planted, *_unusable(root)), "qa", found, _QUIRKS)
-
-
-def _plant(root: Path, sheet: Sheet, spare: Iterator[list[Row]]) -> None:
-    for fault, (field, value, kind) in _FIELDS.items():
-        first, *others = next(spare)
-        sheet.add(first | {field: value}, fault, kind)
-        for row in others:
-            sheet.add(row)
-    for fault, (spoil, kind) in IMAGE_FAULTS.items():
-        about_one = next(spare)
-        spoil(root / about_one[0]["image_path"])
-        for row in about_one:
-            sheet.add(row, fault, kind)
-    first, second, *_ = next(spare)
-    sheet.add(first)
-    sheet.add(first, "question twice", "repeated_id")
-    without = {name: value for name, value in second.items() if name != "gt_answer"}
-    sheet.add(without, "field missing", "invalid_row")
-    sheet.add("7", "a number instead of a question", "broken_json")
 
 
 def _unusable(root: Path) -> list[Planted]:

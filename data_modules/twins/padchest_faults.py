@@ -1,19 +1,12 @@
 """PadChest's twin with quirks and planted faults."""
 
 import codecs
-from collections.abc import Callable
 from pathlib import Path
 
 from data_modules.padchest import KNOWN_CORRUPT, SPELLINGS, TABLE
-from data_modules.twins.faults import (
-    FaultyTwin,
-    Planted,
-    link_out,
-    truncate,
-    write_bomb,
-    write_claimed,
-)
+from data_modules.twins.faults import FaultyTwin, truncate
 from data_modules.twins.padchest import Row, draw_studies, write_table
+from data_modules.twins.planting import IMAGE_FAULTS, Sheet
 
 _LATIN_1 = "codificación de otro tipo"
 
@@ -33,15 +26,6 @@ _CELLS: dict[str, tuple[str, str, str]] = {
 }
 """Fault of a row -> column, cell, kind."""
 
-_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
-    "truncated image": (truncate, "unreadable_image"),
-    "decompression bomb": (write_bomb, "image_too_large"),
-    "4 GB claimed": (write_claimed, "image_too_large"),
-    "link out of the root": (link_out, "path_outside_root"),
-    "missing image": (Path.unlink, "missing_image"),
-}
-"""Fault of an image -> what makes it, and the kind."""
-
 _QUIRKS = (
     "byte order mark", "headers as in the owners' README", "Labels NaN or ['']", "no report",
     "no birth", "window of several values", "MONOCHROME1", "16 bits used", "accents in UTF-8",
@@ -50,34 +34,30 @@ _QUIRKS = (
 
 def write_faults(root: Path, *, cases: int, seed: int) -> FaultyTwin:
     """Writes sound studies, quirks, and one study for each fault; units are images."""
-    studies = draw_studies(root, cases + 4 + len(_CELLS) + len(_FILES) + 4, seed)
+    studies = draw_studies(root, cases + 4 + len(_CELLS) + len(IMAGE_FAULTS) + 4, seed)
     quirky, faulty = studies[cases : cases + 4], iter(studies[cases + 4 :])
     _make_quirky([rows[0] for rows in quirky])
-    rows = [row for study in studies[: cases + 4] for row in study]
-    planted: list[Planted] = []
-
-    def add(row: Row, fault: str = "", kind: str = "") -> None:
-        rows.append(row)
-        if fault:
-            planted.append(Planted(fault, f"line {len(rows) + 1}", kind, TABLE))
-
+    sheet = Sheet(TABLE)
+    for study in studies[: cases + 4]:
+        for row in study:
+            sheet.add(row)
     for fault, (column, cell, kind) in _CELLS.items():
-        add({**next(faulty)[0], column: cell}, fault, kind)
-    for fault, (spoil, kind) in _FILES.items():
+        sheet.add({**next(faulty)[0], column: cell}, fault, kind)
+    for fault, (spoil, kind) in IMAGE_FAULTS.items():
         row, *others = next(faulty)
         spoil(root / row["ImageDir"] / row["ImageID"])
-        add(row, fault, kind)
+        sheet.add(row, fault, kind)
         for other in others:
-            add(other)
+            sheet.add(other)
     twice, corrupt, first, second = (study[0] for study in faulty)
-    add(twice)
-    add(twice, "ImageID twice", "repeated_id")
-    add(_as_known(root, corrupt), "known corrupt file", "known_corrupt")
+    sheet.add(twice)
+    sheet.add(twice, "ImageID twice", "repeated_id")
+    sheet.add(_as_known(root, corrupt), "known corrupt file", "known_corrupt")
     for row in (first, {**second, "StudyID": first["StudyID"]}):
-        add(row, "one study, two patients", "contradicting_rows")
-    write_table(root, rows)
+        sheet.add(row, "one study, two patients", "contradicting_rows")
+    write_table(root, sheet.rows)
     _spoil_text(root / TABLE)
-    return FaultyTwin(tuple(planted), "images", len(rows), _QUIRKS)
+    return FaultyTwin(tuple(sheet.planted), "images", len(sheet.rows), _QUIRKS)
 
 
 def _make_quirky(rows: list[Row]) -> None:

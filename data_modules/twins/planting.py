@@ -3,7 +3,7 @@
 import codecs
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,41 @@ class Sheet:
             name = self.file.rpartition("/")[2]
             self.planted.append(Planted(fault, item, kind, name, lost))
         self.rows.append(row)
+
+
+def plant_questions(
+    sheet: Sheet,
+    spare: Iterator[list[dict[str, Any]]],
+    fields: Mapping[str, tuple[str, Any, str]],
+    image_of: Callable[[dict[str, Any]], Path],
+    *,
+    needed: str,
+) -> None:
+    """Plants faults among questions that stand one a row of a JSON array.
+
+    Args:
+        sheet: Where they are added.
+        spare: Images to spoil; of each all its questions.
+        fields: Fault of one question -> field, value, kind; the other questions stay sound.
+        image_of: File of the image of a question; spoilt, it costs all of its questions.
+        needed: A field without which a row cannot be used.
+    """
+    for fault, (field, value, kind) in fields.items():
+        first, *others = next(spare)
+        sheet.add(first | {field: value}, fault, kind)
+        for row in others:
+            sheet.add(row)
+    for fault, (spoil, kind) in IMAGE_FAULTS.items():
+        about_one = next(spare)
+        spoil(image_of(about_one[0]))
+        for row in about_one:
+            sheet.add(row, fault, kind)
+    first, second, *_ = next(spare)
+    sheet.add(first)
+    sheet.add(first, "question twice", "repeated_id")
+    without = {name: value for name, value in second.items() if name != needed}
+    sheet.add(without, "field missing", "invalid_row")
+    sheet.add("7", "a number instead of a question", "broken_json")
 
 
 def write_csv(

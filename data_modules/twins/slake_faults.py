@@ -1,12 +1,11 @@
 """SLAKE's twin with quirks and planted faults."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from data_modules.slake import IMAGES, SPLIT_FILES
 from data_modules.twins.faults import FaultyTwin
-from data_modules.twins.planting import IMAGE_FAULTS, LATIN_1, Sheet, write_array
+from data_modules.twins.planting import IMAGE_FAULTS, LATIN_1, Sheet, plant_questions, write_array
 from data_modules.twins.slake import draw_images
 
 _FIELDS: dict[str, tuple[str, Any, str]] = {
@@ -33,10 +32,10 @@ def write_faults(root: Path, *, cases: int, seed: int) -> FaultyTwin:
     needed = len(_FIELDS) + len(_PATHS) + len(IMAGE_FAULTS) + 1
     rows = draw_images(root, cases + 5 * needed, seed)
     sheets = {split: Sheet(file, place="row", first=0) for split, file in SPLIT_FILES.items()}
-    images: dict[str, list[Row]] = {}
+    by_image: dict[str, list[Row]] = {}
     for row in rows["train"]:
-        images.setdefault(row["img_name"], []).append(row)
-    asked = list(images.values())
+        by_image.setdefault(row["img_name"], []).append(row)
+    asked = list(by_image.values())
     first, *sound = [row for about_one in asked[:-needed] for row in about_one]
     for row in sound:
         sheets["train"].add(row)
@@ -44,29 +43,12 @@ def write_faults(root: Path, *, cases: int, seed: int) -> FaultyTwin:
         sheets["validation"].add(row)
     for row in [*rows["test"], first | {"answer": ""}]:
         sheets["test"].add(row)
-    _plant(root, sheets["train"], iter(asked[-needed:]))
+    train, spare = sheets["train"], iter(asked[-needed:])
+    for fault, path in _PATHS.items():
+        train.add(next(spare)[0] | {"img_name": path}, fault, "path_outside_root")
+    images = root / IMAGES
+    plant_questions(train, spare, _FIELDS, lambda row: images / row["img_name"], needed="answer")
     for split, file in SPLIT_FILES.items():
         write_array(root / file, sheets[split].rows, bom=split == "train")
     found = sum(len(one.rows) for one in sheets.values())
     return FaultyTwin(tuple(sheets["train"].planted), "qa", found, _QUIRKS)
-
-
-def _plant(root: Path, train: Sheet, spare: Iterator[list[Row]]) -> None:
-    for fault, (field, value, kind) in _FIELDS.items():
-        first, *others = next(spare)
-        train.add(first | {field: value}, fault, kind)
-        for row in others:
-            train.add(row)
-    for fault, path in _PATHS.items():
-        train.add(next(spare)[0] | {"img_name": path}, fault, "path_outside_root")
-    for fault, (spoil, kind) in IMAGE_FAULTS.items():
-        about_one = next(spare)
-        spoil(root / IMAGES / about_one[0]["img_name"])
-        for row in about_one:
-            train.add(row, fault, kind)
-    first, second, *_ = next(spare)
-    train.add(first)
-    train.add(first, "question twice", "repeated_id")
-    without = {name: value for name, value in second.items() if name != "answer"}
-    train.add(without, "field missing", "invalid_row")
-    train.add("7", "a number instead of a question", "broken_json")
