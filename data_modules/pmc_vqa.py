@@ -29,15 +29,15 @@ Not taken into Records: any further column.
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from data_modules.cells import image_of_cell
-from data_modules.reading import OWNER, licence_of, valid_record
+from data_modules.pmc_vqa_rows import CHOICES, TABLES, WRITER, Asked, Table, asked_of
+from data_modules.reading import OWNER, each_table, licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.paths import inside
-from semihvision.core.record import QA, Attribute, Provenance, Record, Text
+from semihvision.core.record import Record, Text
 from semihvision.core.tables import csv_rows
 
 CARD = Card(
@@ -92,66 +92,7 @@ CARD = Card(
     ),
 )
 
-CHOICES = ("Choice A", "Choice B", "Choice C", "Choice D")
-ANSWER_COLUMNS = ("Answer", "Anwser")
-LETTERS = "ABCD"
-WRITER = Provenance(provenance_id="owners' model", producer="model", model="ChatGPT, by the owners")
-"""Origin of the questions (the paper); its version is not known."""
-
-Row = dict[str, str]
-
-
-class Table(NamedTuple):
-    """One of the owners' files, under each of its names, with the folders its figures may be in."""
-
-    names: tuple[str, ...]
-    folders: tuple[str, ...]
-    split: str
-
-
-TABLES = {
-    "train": Table(("train.csv",), ("images", "figures"), "train"),
-    "test": Table(("test.csv",), ("images", "figures"), "test"),
-    "test_clean": Table(("test_clean.csv",), ("images", "figures"), "test"),
-    "train_2": Table(("train_2.csv", "train2.csv"), ("images_2", "images2", "figures"), "train"),
-    "test_2": Table(("test_2.csv", "test2.csv"), ("images_2", "images2", "figures"), "test"),
-}
-
-_OPTION = {letter: re.compile(rf"\s*{letter}\s*:\s*") for letter in LETTERS}
 _ARTICLE = re.compile(r"(PMC[0-9]+)_")
-
-
-class _Asked(NamedTuple):
-    """One question of a figure and the row it stands in; all questions are held at once."""
-
-    table: str
-    file: str
-    line: int
-    question: str
-    options: tuple[str, ...]
-    right: int
-    caption: str
-    is_clean: bool
-
-    @property
-    def item(self) -> str:
-        """What refused items call the row."""
-        return f"line {self.line}"
-
-    def qa(self) -> QA:
-        """The question."""
-        clean = (Attribute(name="test_clean", value="1"),) if self.is_clean else ()
-        return QA(
-            qa_id=f"{self.table}/{self.line}",
-            question=self.question,
-            answer=self.options[self.right],
-            options=self.options,
-            answer_type="CLOSED",
-            attributes=clean,
-            image_ids=("figure",),
-            split=TABLES[self.table].split,
-            provenance_id=WRITER.provenance_id,
-        )
 
 
 def read(
@@ -170,53 +111,51 @@ def read(
     unknown = sorted(set(tables) - set(TABLES))
     if unknown:
         raise InputError(f"table {', '.join(unknown)}: expected {', '.join(TABLES)}")
-    found = [
-        (name, path)
+    found = {
+        path: name
         for name, table in TABLES.items()
         if name in tables
         for path in [root / file for file in table.names if (root / file).is_file()][:1]
-    ]
+    }
     if not found:
         raise InputError(f"{root}: no file {' or '.join(TABLES[name].names[0] for name in tables)}")
-    figures: dict[str, list[_Asked]] = {}
-    broken: list[InputError] = []
-    for name, path in found:
-        try:
-            _read_table(root, name, path, figures, refused)
-        except InputError as error:
-            broken.append(error)
-            reason = str(error).removeprefix(f"{path}: ")
-            refused.add(path.name, reason=reason, kind="unusable_table", file=path.name)
-    if len(broken) == len(found):
-        raise broken[0]
+    figures: dict[str, list[Asked]] = {}
+    for figure, asked in each_table(
+        root, list(found), refused, lambda path: _questions(root, found[path], path, refused)
+    ):
+        _add(asked, figures.setdefault(figure, []), refused)
     for figure in list(figures):
         record = _record(root, figure, figures.pop(figure), refused)
         if record is not None:
             yield record
 
 
-def _read_table(
-    root: Path, name: str, path: Path, figures: dict[str, list[_Asked]], refused: RefusalLog
-) -> None:
-    """Adds a table's questions to those of their figures."""
+def _questions(
+    root: Path, name: str, path: Path, refused: RefusalLog
+) -> Iterator[tuple[str, Asked]]:
+    """The questions of a table, each with the path of its figure."""
     folder = _folder(root, TABLES[name])
     for line, row in csv_rows(path, ("Figure_path", "Question", *CHOICES), refused):
         try:
-            asked = _asked(row, name, path.name, line)
-            together = figures.setdefault(f"{folder}/{row['Figure_path'].strip()}", [])
-            said = (asked.question, asked.options)
-            places = (n for n, one in enumerate(together) if (one.question, one.options) == said)
-            known = next(places, None)
-            if known is None:
-                together.append(asked)
-            elif asked.is_clean and together[known].table == "test":
-                together[known] = together[known]._replace(is_clean=True)
-            else:
-                raise InputError(
-                    "the question is there already; the first is kept", kind="repeated_id"
-                )
+            asked = asked_of(row, name, path.name, line)
         except InputError as error:
             refused.add(f"line {line}", reason=str(error), kind=error.kind, file=path.name)
+        else:
+            yield f"{folder}/{row['Figure_path'].strip()}", asked
+
+
+def _add(asked: Asked, together: list[Asked], refused: RefusalLog) -> None:
+    """Adds a question to those of its figure, or a mark where `test_clean.csv` repeats it."""
+    said = (asked.question, asked.options)
+    places = (n for n, one in enumerate(together) if (one.question, one.options) == said)
+    known = next(places, None)
+    if known is None:
+        together.append(asked)
+    elif asked.is_clean and together[known].table == "test":
+        together[known] = together[known]._replace(is_clean=True)
+    else:
+        reason = "the question is there already; the first is kept"
+        refused.add(asked.item, reason=reason, kind="repeated_id", file=asked.file)
 
 
 def _folder(root: Path, table: Table) -> str:
@@ -229,64 +168,7 @@ def _folder(root: Path, table: Table) -> str:
     )
 
 
-def question_of_row(row: Row, qa_id: str, split: str) -> QA:
-    """The question of one row; its right option has a text of its own.
-
-    Raises:
-        InputError: Names the column, never its content.
-    """
-    asked = _asked(row, "test", "", 0).qa()
-    return asked.model_copy(update={"qa_id": qa_id, "split": split})
-
-
-def _asked(row: Row, table: str, file: str, line: int) -> _Asked:
-    question, options = row["Question"].strip(), _options(row)
-    empty = [name for name in ("Figure_path", "Question") if not row[name].strip()]
-    empty += [name for name, text in zip(CHOICES, options, strict=True) if not text]
-    if empty:
-        raise InputError(f"empty {', '.join(empty)}", kind="invalid_row")
-    right = _right(row, options)
-    caption = row.get("Caption", "").strip()
-    return _Asked(table, file, line, question, options, right, caption, table == "test_clean")
-
-
-def _options(row: Row) -> tuple[str, ...]:
-    """The four texts without their letters, which are taken off only where all four have one."""
-    cells = [row[name].strip() for name in CHOICES]
-    lettered = [_OPTION[letter].match(cell) for letter, cell in zip(LETTERS, cells, strict=True)]
-    if all(lettered):
-        cells = [cell[m.end() :] for cell, m in zip(cells, lettered, strict=True) if m]
-    return tuple("" if cell.lower() == "nan" else cell for cell in cells)
-
-
-def _right(row: Row, options: tuple[str, ...]) -> int:
-    """Place of the right option; the columns that name one must agree."""
-    columns = [name for name in (*ANSWER_COLUMNS, "Answer_label") if row.get(name, "").strip()]
-    if not columns:
-        raise InputError("no answer in Answer, Anwser or Answer_label", kind="answer")
-    named = [_named(row[name].strip(), options) for name in columns]
-    places = {place for found in named for place in found}
-    if "Answer_label" in columns and len(named[-1]) != 1:
-        raise InputError("Answer_label: expected a letter A to D", kind="answer")
-    if len(places) != 1:
-        what = "no option" if not places else "more than one option"
-        raise InputError(f"{', '.join(columns)}: {what} is named; expected one", kind="answer")
-    place = places.pop()
-    if options.count(options[place]) > 1:
-        raise InputError("two options have the right one's text", kind="answer")
-    return place
-
-
-def _named(answer: str, options: tuple[str, ...]) -> set[int]:
-    """Places of the options that an answer names: by its letter, its text, or both."""
-    if answer in LETTERS:
-        return {LETTERS.index(answer)}
-    texts = {answer, *(found.sub("", answer, count=1) for found in _OPTION.values())}
-    folded = {" ".join(text.casefold().split()) for text in texts}
-    return {n for n, option in enumerate(options) if " ".join(option.casefold().split()) in folded}
-
-
-def _record(root: Path, figure: str, asked: list[_Asked], refused: RefusalLog) -> Record | None:
+def _record(root: Path, figure: str, asked: list[Asked], refused: RefusalLog) -> Record | None:
     folder, _, cell = figure.partition("/")
     try:
         inside(root / folder, cell)

@@ -9,7 +9,7 @@ from data_modules.phantom_anatomy import ORGANS
 from data_modules.phantom_questions import LETTERS, Choice, choices
 from data_modules.phantom_words import MODALITY_WORDS, lesions
 from data_modules.phantoms import Factors, design, draw
-from data_modules.pmc_vqa import CHOICES
+from data_modules.pmc_vqa_rows import CHOICES
 from data_modules.twins.planting import write_csv
 
 FIRST = ("Figure_path", "Question", "Answer", *CHOICES, "Answer_label")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_modules.pmc_vqa import CHOICES
+from data_modules.pmc_vqa_rows import CHOICES
 from data_modules.twins.faults import FaultyTwin, Planted
 from data_modules.twins.planting import IMAGE_FAULTS, LATIN_1, Sheet, write_csv
 from data_modules.twins.pmc_vqa import FIRST, SECOND, draw_figures

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_modules import pmc_vqa
+from data_modules.pmc_vqa_rows import CHOICES, LETTERS, TABLES, question_of_row
 from evaluation.conventions import CHOICE_CONVENTIONS as CONVENTIONS
 from evaluation.questions import Question, questions_of_records
 from evaluation.references import Reference
@@ -20,7 +21,7 @@ from semihvision.core.tables import csv_rows, required_file
 __all__ = ["CONVENTIONS", "load", "questions"]
 
 CLEAN = "test_clean"
-_COLUMNS = ("Figure_path", "Question", *pmc_vqa.CHOICES)
+_COLUMNS = ("Figure_path", "Question", *CHOICES)
 _Key = tuple[str, str, tuple[str, ...]]
 
 
@@ -45,12 +46,12 @@ def load(path: Path, refused: RefusalLog) -> list[Reference]:
 
 
 def _table(path: Path, refused: RefusalLog) -> dict[_Key, Reference]:
-    names = {file: name for name, table in pmc_vqa.TABLES.items() for file in table.names}
+    names = {file: name for name, table in TABLES.items() for file in table.names}
     name = names.get(path.name, path.stem)
     found: dict[_Key, Reference] = {}
     for line, row in csv_rows(path, _COLUMNS, refused):
         try:
-            qa = pmc_vqa.question_of_row(row, f"{name}/{line}", "test")
+            qa = question_of_row(row, f"{name}/{line}", "test")
             key = (row["Figure_path"].strip(), qa.question, qa.options)
             if key in found:
                 raise InputError(
@@ -73,7 +74,7 @@ def _reference(qa: QA, figure: str, table: str) -> Reference:
         image=figure,
         group=figure,
         options=qa.options,
-        letter=pmc_vqa.LETTERS[qa.options.index(qa.answer)],
+        letter=LETTERS[qa.options.index(qa.answer)],
         subsets=(CLEAN,) if table == CLEAN else (),
     )
 
