@@ -9,6 +9,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from models.modeling import PMCCambrian
 from models.parts import part_of
+from semihvision.core.errors import InputError
 
 SAMPLER_PARTS = frozenset({"connector", "query", "samplers"})
 """Parts that Cambrian's `mm_vision_sampler_lr` applies to: names with vision_sampler or
@@ -25,9 +26,19 @@ def rates_by_part(
         rate: Of all that have no rate of their own.
         samplers: Of `SAMPLER_PARTS`; None: as the others.
         towers: Of the towers; None: as the others.
+
+    Raises:
+        InputError: A rate that trains nothing.
     """
-    own = dict.fromkeys(SAMPLER_PARTS, samplers or rate) | {"towers": towers or rate}
-    return {part: own.get(part, rate) for part in parts}
+    own = dict.fromkeys(SAMPLER_PARTS, samplers) | {"towers": towers}
+    found = {part: rate if own.get(part) is None else own[part] for part in parts}
+    rates = {part: value for part, value in found.items() if value is not None}
+    if min(rates.values(), default=rate) <= 0:
+        raise InputError(
+            f"peak learning rates {rates}: expected more than 0; a part that is to stay as it is "
+            "is left out of train_parts"
+        )
+    return rates
 
 
 def parameter_groups(model: PMCCambrian, rates: Mapping[str, float]) -> list[dict[str, object]]:

@@ -63,7 +63,8 @@ class StepWindow:
             raise InputError(
                 f"the {found}; nothing of it was saved. Lower the learning rate or lengthen the "
                 "warm-up, and run the same command again: it goes on from the last checkpoint. If "
-                "it happens at the same step again, look at its data"
+                "it happens at the same step again, look at its data, or remove the newest "
+                "checkpoint to go on from the one before it"
             )
         return loss / count, int(count)
 

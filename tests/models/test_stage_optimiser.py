@@ -3,9 +3,11 @@
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 
-from models.stages.optimiser import adamw_with_cosine, all_on_gpus
+from models.stages.optimiser import adamw_with_cosine, all_on_gpus, rates_by_part
+from semihvision.core.errors import InputError
 
 
 def groups(*devices: str) -> list[dict[str, Any]]:
@@ -17,6 +19,20 @@ def test_all_parameters_must_be_on_gpus() -> None:
     assert all_on_gpus(groups("cuda:0", "cuda:1"))
     # Shards in host memory.
     assert not all_on_gpus(groups("cuda:0", "cpu"))
+
+
+def test_a_rate_of_its_own_is_taken_as_it_is_and_none_may_train_nothing() -> None:
+    parts = ("newline", "query", "towers")
+    assert rates_by_part(parts, 1e-3, samplers=1e-4, towers=None) == {
+        "newline": 1e-3,
+        "query": 1e-4,
+        "towers": 1e-3,
+    }
+    for wrong in ({"samplers": 0.0, "towers": None}, {"samplers": None, "towers": -1.0}):
+        with pytest.raises(InputError, match="expected more than 0"):
+            rates_by_part(parts, 1e-3, **wrong)
+    # A part that is not trained has no rate.
+    assert rates_by_part(("newline",), 1e-3, samplers=0.0, towers=None) == {"newline": 1e-3}
 
 
 def test_a_cpu_keeps_the_optimizer_it_had() -> None:

@@ -73,6 +73,33 @@ def test_gradients_that_are_not_finite_end_the_run_though_the_loss_is(tmp_path: 
     assert newest == tmp_path / "checkpoints" / "step-000000002"
 
 
+@pytest.mark.parametrize("overflows", ["weight", "optimizer"])
+def test_a_step_that_overflows_is_not_saved(overflows: str, tmp_path: Path) -> None:
+    class Overflow(Callback):
+        """Does to the second step what a far too high rate or gradient does."""
+
+        def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+            if trainer.global_step == 2:
+                newline: Any = trainer.lightning_module.network.newline  # type: ignore[union-attr]
+                (optimizer,) = trainer.optimizers
+                moment = optimizer.state[newline]["exp_avg_sq"]
+                (newline.data if overflows == "weight" else moment).fill_(float("inf"))
+
+    overflow = Overflow()
+    torch.manual_seed(0)
+    stage = ConnectorAlignment()
+    checkpoint = ResumableCheckpoint(str(tmp_path / "checkpoints"), every_n_steps=1)
+    with pytest.raises(InputError, match="after step 2 weights or optimizer hold NaN"):
+        fit(
+            stage,
+            MemorySamples(stage, batch_size=4),
+            folder=tmp_path,
+            max_steps=3,
+            callbacks=[overflow, checkpoint],
+        )
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-000000001"]
+
+
 def test_a_run_with_trained_towers_goes_on(tmp_path: Path) -> None:
     # CLIP is read before its last block, which is not trained, and of which nothing is saved.
     run(tmp_path, steps=1, train_parts=["towers", "newline"])

@@ -1,6 +1,8 @@
 """Training on several processes is training on one, with less memory on each."""
 
+import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -133,15 +135,18 @@ def test_twenty_steps_on_two_and_four_processes(name: str, twin: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_another_number_of_processes(twin: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["stage 1", "everything"])
+def test_a_run_goes_on_with_another_number_of_processes(
+    name: str, twin: Path, tmp_path: Path
+) -> None:
     one, changing = tmp_path / "one", tmp_path / "changing"
     one.mkdir()
     changing.mkdir()
-    run_forked(run(twin, one, steps=8))
+    run_forked(run(twin, one, steps=8, make=STAGES[name]))
     names = ("a.jsonl", "b.jsonl", "c.jsonl")
     for stop_after, world_size, losses in zip((2, 4, 0), (2, 4, 1), names, strict=True):
         # Told to end in a step, a run saves the next one.
-        task = run(twin, changing, steps=8, losses=losses, stop_after=stop_after)
+        task = run(twin, changing, steps=8, make=STAGES[name], losses=losses, stop_after=stop_after)
         run_forked(task, world_size, ends_with=128 + signal.SIGTERM if stop_after else 0)
     compare(one, changing, names=names)
     assert [min(read_losses(changing / name)) for name in names] == [1, 4, 6]
@@ -163,6 +168,52 @@ def test_a_process_without_images_does_not_keep_the_others_waiting(tmp_path: Pat
         (tmp_path / str(world_size)).mkdir()
         run_forked(task, world_size)
     compare(tmp_path / "1", tmp_path / "2")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore:LightningCLI's args parameter:UserWarning",
+    # lightning 2.6 calls a method that jsonargparse 4.53 has renamed.
+    "ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning",
+)
+def test_one_process_tells_what_was_refused_and_the_other_ends_well(
+    twin: Path, tmp_path: Path, mlflow_store: Any
+) -> None:
+    root = tmp_path / "vqa_rad"
+    shutil.copytree(twin, root)
+    first = json.loads((root / "trainset.json").read_text())[0]["image_name"]
+    (root / "images" / first).write_bytes(b"damaged")
+    config = tmp_path / "fit.yaml"
+    parts = "[towers, projectors, connector, language_model]"
+    config.write_text(f"""
+model:
+  class_path: models.InstructionTuning
+  init_args: {{max_length: 256, train_parts: {parts}}}
+data:
+  class_path: data_modules.VQARADDataModule
+  init_args: {{root: {root}, batch_size: 2, validation_fraction: 0.0}}
+trainer:
+  accelerator: cpu
+  max_steps: 2
+  log_every_n_steps: 1
+  default_root_dir: {tmp_path}
+  enable_checkpointing: false
+  callbacks:
+    - class_path: semihvision.training.ModelFolder
+      init_args: {{folder: {tmp_path}/model}}
+""")
+
+    def task() -> int:
+        from semihvision.cli.main import main
+
+        return main(["fit", "-c", str(config)])
+
+    # Lightning and torchrun end all processes where one that is not the first fails.
+    assert run_forked(task, world_size=2) == [3, 0]
+    refused = (tmp_path / "fit.refused.jsonl").read_text().splitlines()
+    assert refused
+    assert all(json.loads(line)["kind"] for line in refused)
+    PMCCambrian.from_pretrained(tmp_path / "model")
 
 
 def test_no_unit_mixes_frozen_and_trained_but_the_root(twin: Path) -> None:

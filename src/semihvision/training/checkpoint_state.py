@@ -25,6 +25,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.tensor import DTensor
 
 from semihvision.training.random_state import random_state, restore_random_state, seed_anew
 
@@ -101,6 +102,20 @@ def tensors(trainer: L.Trainer) -> dict[str, Any]:
         "model": get_model_state_dict(_network(trainer), options=_OPTIONS),
         "optimizer": _optimizer_state(trainer)["state"],
     }
+
+
+def all_finite(state: dict[str, Any]) -> bool:
+    """Whether this process's shards hold neither NaN nor infinity.
+
+    Loss and gradients of a step can be finite, and what comes of it not.
+
+    Args:
+        state: Of `tensors`.
+    """
+    found = [*state["model"].values()]
+    found += [value for values in state["optimizer"].values() for value in values.values()]
+    local = [t.to_local() if isinstance(t, DTensor) else t for t in found]
+    return all(bool(tensor.isfinite().all()) for tensor in local)
 
 
 def restore(trainer: L.Trainer, folder: Path, progress: dict[str, Any]) -> None:

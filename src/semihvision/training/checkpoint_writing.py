@@ -14,6 +14,7 @@ from semihvision.training import checkpoint_files as files
 from semihvision.training.checkpoint_state import (
     PROGRESS_FILE,
     StepState,
+    all_finite,
     distributed,
     one_process_is_meant,
     random_file,
@@ -60,18 +61,25 @@ class CheckpointWriter:
             in_background: Return before it is written, where that can be.
 
         Raises:
-            InputError: It cannot be written, e.g. because the disk is full; those before it stay.
+            InputError: It cannot be written, e.g. because the disk is full, or must not be, since
+                it would hold NaN; those before it stay.
         """
         self.settle(trainer)
         if taken.step == self._written_step:
             return
+        state = tensors(trainer)
+        if not trainer.strategy.reduce_boolean_decision(all_finite(state), all=True):
+            raise InputError(
+                f"after step {taken.step} weights or optimizer hold NaN or infinity; nothing of it "
+                f"was saved, and the checkpoints in {self.dirpath} are as they were. Lower the "
+                "learning rate or lengthen the warm-up, and run the same command again"
+            )
         final = files.folder_of(self.dirpath, taken.step)
         partial = files.partial_of(final)
         error = _write_small_files(trainer, taken, final)
         if not trainer.strategy.reduce_boolean_decision(error is None, all=True):
             self._give_up(trainer, partial, error)
         self._written_step = taken.step
-        state = tensors(trainer)
         on_gpu = trainer.strategy.root_device.type == "cuda"
         try:
             if in_background and self._asynchronous and on_gpu:
