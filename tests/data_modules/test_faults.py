@@ -8,13 +8,26 @@ from typing import Any
 import pytest
 
 from data_modules.twins.faults import faults_writer
-from semihvision.cli.demo_data import faults_file
+from semihvision.cli.demo_data import faults_file, with_twin
 from semihvision.cli.main import main
 from semihvision.core.card import CARD_MODULES
 from semihvision.core.parquet import read_records
 
 SOURCES = [name for name in CARD_MODULES if faults_writer(name)]
 MEANT = ("item", "kind", "file")
+
+
+def test_every_source_has_a_twin_and_a_faulty_one() -> None:
+    assert SOURCES == with_twin() == list(CARD_MODULES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("more", "most_mb"), [([], 25), (["--with-faults"], 40)])
+def test_all_twins_together_stay_small(more: list[str], most_mb: int, tmp_path: Path) -> None:
+    assert main(["demo-data", "--out", str(tmp_path), *more]) == 0
+
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= most_mb * 1_000_000
 
 
 @pytest.mark.parametrize("source", SOURCES)
