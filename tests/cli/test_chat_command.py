@@ -46,8 +46,9 @@ def test_one_question_streams_its_answer_or_gives_one_document(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     asked = ("--image", image, "--image", image, "--ask", "Which side, Ms Q.?")
-    code, said, _ = chat(capsys, model_folder, *asked)
+    code, said, told = chat(capsys, model_folder, *asked)
     assert code == 0
+    assert told.count(NOTICE) == 1
     code, document, _ = chat(capsys, model_folder, *asked, "--json")
     answer = json.loads(document)
     assert code == 0
