@@ -34,8 +34,8 @@ from evaluation.questions import Question, questions_of_records
 from evaluation.references import Reference, subset
 from semihvision.core.card import Card
 from semihvision.core.components import Component
+from semihvision.core.digest_set import DigestSet
 from semihvision.core.errors import InputError, RefusalLog
-from semihvision.core.hashing import digest
 from semihvision.core.images import probe_image
 from semihvision.core.imaging.cells import CELL
 from semihvision.core.record import Record
@@ -91,32 +91,36 @@ def load(path: Path, refused: RefusalLog) -> list[Reference]:
 
 def _usable(path: Path, refused: RefusalLog) -> Iterator[tuple[_Place, list[Reference]]]:
     """Where an image stands, and its usable questions."""
-    seen: set[bytes] = set()
+    seen = DigestSet()
     root = path.parent if path.is_file() else path
     yield from each_table(root, _files(path), refused, lambda file: _of_table(file, seen, refused))
 
 
 def _of_table(
-    file: Path, seen: set[bytes], refused: RefusalLog
+    file: Path, seen: DigestSet, refused: RefusalLog
 ) -> Iterator[tuple[_Place, list[Reference]]]:
     from semihvision.core.columnar import table_rows
+
+    def refuse(place: str, kind: str, error: InputError) -> None:
+        refused.add(f"{place}, {kind}", reason=str(error), kind=error.kind, file=file.name)
 
     for place, row in table_rows(file, _COLUMNS):
         references = []
         for kind in (*COARSE, FINE):
             try:
                 reference = _reference(row, kind)
-                if reference is not None and digest(reference.image) in seen:
-                    raise InputError("this image_id was already used", kind="repeated_id")
             except InputError as error:
-                item = f"{place.item}, {kind}"
-                refused.add(item, reason=str(error), kind=error.kind, file=file.name)
-                continue
-            if reference is not None:
-                references.append(reference)
-        if references:
-            seen.add(digest(references[0].image))
+                refuse(place.item, kind, error)
+            else:
+                references += [reference] if reference is not None else []
+        if not references:
+            continue
+        if seen.add(references[0].image):
             yield _Place(file, place.item, place.number), references
+            continue
+        repeated = InputError("this image_id was already used", kind="repeated_id")
+        for one in references:
+            refuse(place.item, one.question_type, repeated)
 
 
 def _files(path: Path) -> list[Path]:

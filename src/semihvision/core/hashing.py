@@ -15,11 +15,6 @@ def hash_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def digest(text: str) -> bytes:
-    """16 bytes that stand for a text in a large set of texts: 81 bytes with the object, not 110."""
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
-
-
 def hash_value(value: Any) -> str:
     """Hex digest of a value made of dicts, lists, texts and numbers; the order of keys is ignored.
 
