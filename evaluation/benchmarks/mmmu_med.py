@@ -23,16 +23,14 @@ Known (read in the files): 150 of 900 validation questions, 145 multiple-choice 
     images as "<image 1>"; the words are kept and the images stand in front, in their order.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from data_modules.cells import literal
 from data_modules.reading import each_table
 from evaluation.benchmark_records import benchmark_record, qa_of
 from evaluation.conventions import CHOICE_CONVENTIONS as CONVENTIONS
-from evaluation.options import LETTERS
+from evaluation.mmmu_rows import SUBJECTS, json_rows, reference_of, subject_of
 from evaluation.questions import Question, questions_of_records
 from evaluation.references import Reference
 from semihvision.core.card import Card
@@ -40,18 +38,12 @@ from semihvision.core.components import Component
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.imaging.cells import CELL
-from semihvision.core.json_files import read_json
 from semihvision.core.record import Record
 
 if TYPE_CHECKING:
     from semihvision.core.columnar import Place
 
 __all__ = ["CARD", "CONVENTIONS", "load", "questions", "read", "write_twin"]
-
-SUBJECTS = (
-    "Basic_Medical_Science", "Clinical_Medicine", "Diagnostics_and_Laboratory_Medicine",
-    "Pharmacy", "Public_Health",
-)  # fmt: skip
 
 CARD = Card(
     name="mmmu_med",
@@ -78,7 +70,6 @@ CARD = Card(
 )
 
 NUM_IMAGES = 7
-_ID = re.compile(r"validation_(.+)_\d+")
 _REPEATED = "this id was already used; the first is kept"
 _COLUMNS = ("id", "question", "options", "answer", "question_type")
 _IMAGES = tuple(f"image_{number}" for number in range(1, NUM_IMAGES + 1))
@@ -101,9 +92,9 @@ def load(path: Path, refused: RefusalLog) -> list[Reference]:
         return [reference for _, reference, _ in found]
     references: dict[str, Reference] = {}
     for file in _json_files(path):
-        for item, row in _json_rows(file):
+        for item, row in json_rows(file):
             try:
-                if _subject(row) not in SUBJECTS:
+                if subject_of(row) not in SUBJECTS:
                     continue
                 reference = reference_of(row)
                 if reference.id in references:
@@ -133,27 +124,6 @@ def _of_parquet(
             yield place, reference, [name for name in _IMAGES if row.get(name)]
 
 
-def _subject(row: Mapping[str, Any]) -> str:
-    found = _ID.fullmatch(str(row.get("id")))
-    if found is None:
-        raise InputError("id: expected validation_<Subject>_<number>", kind="invalid_row")
-    return found[1]
-
-
-def _json_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Place and row of every question, in whichever of the two layouts this is."""
-    document = read_json(file)
-    if isinstance(document, dict):
-        document = [
-            {**value, "id": name} if isinstance(value, dict) else {"id": name}
-            for name, value in document.items()
-        ]
-    if not isinstance(document, list):
-        raise InputError(f"{file}: expected an array of rows, or id -> ground_truth")
-    for number, row in enumerate(document):
-        yield f"row {number}", row if isinstance(row, dict) else {}
-
-
 def _parquet_files(path: Path) -> list[Path]:
     found = (sorted((path / subject).glob("validation-*.parquet")) for subject in SUBJECTS)
     return [file for files in found for file in files]
@@ -172,64 +142,6 @@ def _json_files(path: Path) -> list[Path]:
             "answer_dict_val.json is there"
         )
     return found
-
-
-def reference_of(row: Mapping[str, Any]) -> Reference:
-    """One question of any of the layouts.
-
-    Raises:
-        InputError: Names the field, never its content.
-    """
-    subject, golds = _subject(row), _golds(row)
-    options: Sequence[str] = ()
-    letter = ""
-    if row.get("question_type") == "multiple-choice":
-        letter, options = golds[0], _options(row)
-        if letter not in tuple(LETTERS[: len(options)]):
-            raise InputError("the gold is not the letter of an option", kind="answer")
-    elif row.get("question_type") not in ("short-answer", "open"):
-        raise InputError(
-            "question_type: expected multiple-choice, short-answer or open", kind="invalid_row"
-        )
-    return Reference(
-        id=str(row["id"]),
-        question=str(row.get("question", "")),
-        answer=golds[0],
-        answer_type="CLOSED" if letter else "OPEN",
-        question_type=str(row["question_type"]),
-        image="",
-        group=str(row["id"]),
-        options=tuple(options),
-        letter=letter,
-        alternatives=tuple(golds[1:]),
-        subsets=(subject,),
-    )
-
-
-def _golds(row: Mapping[str, Any]) -> list[str]:
-    gold = row.get("ground_truth", row.get("answer"))
-    if isinstance(gold, str) and gold.startswith("[") and "options" in row:
-        gold = literal(gold)
-    golds = gold if isinstance(gold, list) else [gold]
-    if not golds or not all(isinstance(one, str) and one.strip() for one in golds):
-        raise InputError("the gold: expected text or a list of texts", kind="invalid_row")
-    return golds
-
-
-def _options(row: Mapping[str, Any]) -> list[str]:
-    """Texts of the options; empty texts where only letters are known."""
-    if "index2ans" in row:
-        by_letter, letters = row["index2ans"], row.get("all_choices")
-        if not isinstance(by_letter, dict) or letters != list(LETTERS[: len(by_letter)]):
-            raise InputError("index2ans: expected options by letter from A", kind="invalid_row")
-        options = [by_letter.get(letter) for letter in letters]
-    elif "options" in row:
-        options = literal(str(row["options"])) or []
-    else:
-        return [""] * len(LETTERS)
-    if not isinstance(options, list) or not all(isinstance(one, str) for one in options):
-        raise InputError("options: expected a list of texts", kind="invalid_row")
-    return options
 
 
 def read(root: Path, refused: RefusalLog) -> Iterator[Record]:

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from evaluation.benchmarks import load_references
-from evaluation.benchmarks.mmmu_med import SUBJECTS, reference_of
 from evaluation.conventions import CHOICE_CONVENTIONS
 from evaluation.conventions.mmmu import choose, short_answer
+from evaluation.mmmu_rows import SUBJECTS, reference_of
 from evaluation.predictions import match_ids, read_predictions
 from evaluation.references import Reference
 from evaluation.scoring import score_answers

@@ -37,7 +37,7 @@ class DigestSet:
     def common(self, other: "DigestSet") -> int:
         """Number of texts that are in both."""
         few, many = sorted((self, other), key=len)
-        return sum(many._has(digest) for digest in few._digests())
+        return sum(many._has(digest) for digest in _digests(few._slots))
 
     def _has(self, digest: bytes) -> bool:
         place = self._place(digest)
@@ -52,14 +52,14 @@ class DigestSet:
         return place
 
     def _double(self) -> None:
-        digests = list(self._digests())
-        self._slots = bytearray(2 * len(self._slots))
-        for digest in digests:
+        old, self._slots = self._slots, bytearray(2 * len(self._slots))
+        for digest in _digests(old):
             place = self._place(digest)
             self._slots[place : place + _WIDTH] = digest
 
-    def _digests(self) -> Iterator[bytes]:
-        for place in range(0, len(self._slots), _WIDTH):
-            digest = bytes(self._slots[place : place + _WIDTH])
-            if digest != _NOTHING:
-                yield digest
+
+def _digests(slots: bytearray) -> Iterator[bytes]:
+    for place in range(0, len(slots), _WIDTH):
+        digest = bytes(slots[place : place + _WIDTH])
+        if digest != _NOTHING:
+            yield digest
