@@ -1,35 +1,26 @@
 """Weights of towers: every published layout, the hash, and what is refused."""
 
-import os
 import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub.constants
 import pytest
-import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lightning.pytorch.loggers import MLFlowLogger
 from safetensors.torch import load_file, save_file
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor
+from tower_files import assert_holds, published
 
-from models import ConnectorAlignment
 from models.configuration import TowerSpec
 from models.position_tables import resample_position_table, table_side
-from models.presets import preset
-from models.processing import PMCCambrianProcessor
-from models.stages.handoff import check_handoff, read_lineage
-from models.tower_names import plan_names
-from models.tower_weights import check_tower_sources, load_tower_weights
+from models.tower_weights import load_tower_weights
 from models.towers import VisionTower
 from semihvision.core.errors import InputError
-from semihvision.training.callbacks import RunProvenance
 
 SIZES = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2}
 
@@ -37,12 +28,6 @@ SIZES = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_head
 def spec(timm_model: str = "vit_tiny_patch16_224", **changes: Any) -> TowerSpec:
     fields: dict[str, Any] = {"timm_kwargs": SIZES, "input_side_px": 32, "grid_side": 4, "dim": 16}
     return TowerSpec(name="small", timm_model=timm_model, **(fields | changes))
-
-
-def published(tower: VisionTower) -> dict[str, Tensor]:
-    """Other weights for a tower, in timm's names, with a head as timm's files have it."""
-    weights = {name: torch.randn_like(value) for name, value in tower.backbone.state_dict().items()}
-    return weights | {"head.weight": torch.randn(3, 16), "head.bias": torch.randn(3)}
 
 
 @pytest.fixture
@@ -56,11 +41,6 @@ def file(tmp_path: Path, tower: VisionTower) -> Path:
     path = tmp_path / "model.safetensors"
     save_file(published(tower), path)
     return path
-
-
-def assert_holds(tower: VisionTower, weights: dict[str, Tensor]) -> None:
-    for name, value in tower.backbone.state_dict().items():
-        assert torch.equal(value, weights[name]), name
 
 
 def test_a_file_in_timms_names_is_taken_without_its_head(tower: VisionTower, file: Path) -> None:
@@ -371,167 +351,3 @@ def test_a_tower_without_memory_takes_no_weights(device: str | None, file: Path)
         tower = VisionTower(spec(None if device is None else "vit_tiny_patch16_224"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="has no timm model or is on the meta device"):
         load_tower_weights(tower, str(file))
-
-
-def test_towers_with_published_weights_do_not_start_random() -> None:
-    specs = preset("8b").tower_specs
-    sources = {made.name: str(made.weights) for made in specs}
-    check_tower_sources(specs, sources, taken_over=False)
-    check_tower_sources(specs, {}, taken_over=True)
-    check_tower_sources(preset("tiny").tower_specs, {}, taken_over=False)
-    dinov2 = sources.pop("facebook/dinov2-giant-res378")
-    with pytest.raises(InputError, match=rf"would start with random weights.*'{dinov2}', or a fil"):
-        check_tower_sources(specs, sources, taken_over=False)
-    with pytest.raises(
-        InputError, match=r"tower_weights \['dino'\]: no such towers; expected some"
-    ):
-        check_tower_sources(specs, {"dino": "x"}, taken_over=True)
-
-
-@pytest.fixture
-def stage_with_weights(tmp_path: Path) -> ConnectorAlignment:
-    """A built stage whose second tower has weights of its own."""
-    made = preset("tiny").tower_specs[1]
-    save_file(published(VisionTower(made)), tmp_path / "weights.safetensors")
-    source = str(tmp_path / "weights.safetensors")
-    stage = ConnectorAlignment(tower_weights={made.name: source})
-    stage.configure_model()
-    return stage
-
-
-def test_a_stage_loads_them_and_its_lineage_names_them_by_hash(
-    stage_with_weights: ConnectorAlignment, tmp_path: Path
-) -> None:
-    stage, name = stage_with_weights, "tiny-siglip"
-    assert_holds(stage.network.towers[1], load_file(tmp_path / "weights.safetensors"))
-    stage.save_model_folder(tmp_path / "model")
-    entry = read_lineage(tmp_path / "model")[0]["tower_weights"]
-    sha256 = stage.loaded_towers[name].sha256
-    assert entry == {name: {"source": "weights.safetensors", "sha256": sha256}}
-    following = ConnectorAlignment(init_from=str(tmp_path / "model"))
-    following.configure_model()
-    assert_holds(following.network.towers[1], load_file(tmp_path / "weights.safetensors"))
-    assert following.loaded_towers == {}
-
-
-def test_a_run_is_tagged_with_the_hash(
-    stage_with_weights: ConnectorAlignment, mlflow_store: Any
-) -> None:
-    logger = MLFlowLogger("towers", tracking_uri=os.environ["MLFLOW_TRACKING_URI"])
-    trainer: Any = SimpleNamespace(loggers=[logger], is_global_zero=True)
-    RunProvenance(parser=None, config=None).on_fit_start(trainer, stage_with_weights)  # type: ignore[arg-type]
-    tags = mlflow_store.run(logger.run_id).data.tags
-    sha256 = stage_with_weights.loaded_towers["tiny-siglip"].sha256
-    assert tags["tower_weights/tiny-siglip"] == sha256
-
-
-def test_frozen_towers_are_in_evaluation_mode_and_trained_ones_in_float32() -> None:
-    stage = ConnectorAlignment()
-    stage.configure_model()
-    assert stage.network.connector.training
-    assert not any(module.training for module in stage.network.towers.modules())
-    trained = ConnectorAlignment(train_parts=["towers"])
-    trained.configure_model()
-    assert all(module.training for module in trained.network.towers.modules())
-
-
-def test_a_handoff_compares_the_position_rule_but_not_how_weights_are_stored(
-    tmp_path: Path,
-) -> None:
-    wanted, found = preset("tiny"), preset("tiny")
-    PMCCambrianProcessor.from_preset("tiny").save_pretrained(tmp_path)
-    found.towers[2]["dtype"] = "float16"
-    found.save_pretrained(tmp_path)
-    check_handoff(tmp_path, wanted=wanted)
-    found.towers[2]["position_rule"] = "size"
-    found.save_pretrained(tmp_path)
-    with pytest.raises(InputError, match=r"towers\.2\.position_rule 'size', not None"):
-        check_handoff(tmp_path, wanted=wanted)
-
-
-def test_a_stage_at_8b_asks_for_weights_before_anything_is_built() -> None:
-    with pytest.raises(InputError, match="would start with random weights; set init_from"):
-        ConnectorAlignment(preset="8b")
-
-
-def test_every_weight_of_8b_is_a_name_of_timms_hub_for_its_model() -> None:
-    for made in preset("8b").tower_specs:
-        published = timm.models.get_pretrained_cfg(str(made.weights), allow_unregistered=False)
-        assert published is not None
-        assert published.architecture == made.timm_model
-        assert published.hf_hub_id.startswith("timm/")
-        assert tuple(published.mean) == made.image_mean or made.timm_model == "convnext_xxlarge"
-
-
-# Names as they stand in the released files; head and text names abbreviated to one each.
-RELEASED = {
-    "openai/clip-vit-large-patch14-336": [
-        "logit_scale",
-        "text_projection.weight",
-        "visual_projection.weight",
-        "text_model.final_layer_norm.weight",
-        "vision_model.embeddings.position_ids",
-    ],
-    "facebook/dinov2-giant-res378": ["embeddings.mask_token"],
-    "siglip/CLIP-ViT-SO400M-14-384": [
-        "logit_bias",
-        "logit_scale",
-        "text.ln_final.weight",
-        "visual.trunk.attn_pool.latent",
-    ],
-    "clip-convnext-XXL-multi-stage": [
-        "logit_scale",
-        "text_projection",
-        "visual.head.mlp.fc1.weight",
-    ],
-}
-
-
-def released_names(name: str, wanted: set[str]) -> list[str]:
-    """A tower's names as the publishers write them, independent of `models.tower_names`."""
-    if "clip-vit" not in name and "dinov2" not in name:
-        return [f"visual.trunk.{key}" for key in wanted]
-    dinov2 = "dinov2" in name
-    table = [
-        ("cls_token", "embeddings.cls_token" if dinov2 else "embeddings.class_embedding"),
-        (
-            "pos_embed",
-            "embeddings.position_embeddings" if dinov2 else "embeddings.position_embedding.weight",
-        ),
-        (
-            "patch_embed.proj",
-            "embeddings.patch_embeddings.projection" if dinov2 else "embeddings.patch_embedding",
-        ),
-        ("norm_pre.", "pre_layrnorm."),
-        ("attn.proj", "attention.output.dense" if dinov2 else "self_attn.out_proj"),
-        ("attn.qkv", "attention.attention.{}" if dinov2 else "self_attn.{}_proj"),
-        ("blocks.", "encoder.layer." if dinov2 else "encoder.layers."),
-    ]
-    if dinov2:
-        table += [("ls1.gamma", "layer_scale1.lambda1"), ("ls2.gamma", "layer_scale2.lambda1")]
-        table += [("mlp.fc1", "mlp.weights_in"), ("mlp.fc2", "mlp.weights_out")]
-    else:
-        table += [(".norm1.", ".layer_norm1."), (".norm2.", ".layer_norm2.")]
-    names = []
-    for key in sorted(wanted):
-        for ours, theirs in table:
-            key = key.replace(ours, theirs)
-        if key.startswith("norm."):
-            key = ("layernorm." if dinov2 else "post_layernorm.") + key.removeprefix("norm.")
-        thirds = ("query", "key", "value") if dinov2 else ("q", "k", "v")
-        prefix = "" if dinov2 else "vision_model."
-        names += [prefix + key.format(third) for third in (thirds if "{}" in key else [""])]
-    return names
-
-
-@pytest.mark.parametrize("index", range(4))
-def test_released_names_of_the_full_towers_are_understood(index: int) -> None:
-    made = preset("8b").tower_specs[index]
-    with torch.device("meta"):
-        wanted = set(VisionTower(made).backbone.state_dict())
-    extra = RELEASED[made.name]
-    plan = plan_names([*released_names(made.name, wanted), *extra], wanted)
-    assert plan.sources.keys() == wanted
-    assert sorted(plan.unused) == sorted(extra)
-    qkv = [parts for parts in plan.sources.values() if len(parts) > 1]
-    assert all(len(parts) == 3 and "v" in parts[2].rsplit(".", 2)[1] for parts in qkv)

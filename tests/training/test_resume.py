@@ -12,9 +12,7 @@ from training_runs import Losses, fit, read_losses, run_forked, twin_of_vqa_rad
 from data_modules.packing import Packing
 from models import InstructionTuning
 from models.lora import LoRASettings
-from semihvision.core.errors import InputError
 from semihvision.training import ResumableCheckpoint
-from semihvision.training.same_run import check_same_run
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers:UserWarning",
@@ -107,10 +105,3 @@ def test_a_run_that_is_told_to_end_saves_and_goes_on(twin: Path, tmp_path: Path)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000000003"]
     run_forked(run(twin, tmp_path, every=100))
     assert read_losses(tmp_path / "losses.jsonl") == read_losses(whole / "losses.jsonl")
-
-
-def test_a_checkpoint_of_another_run_is_refused(twin: Path, tmp_path: Path) -> None:
-    saved = {"stage": "Annealing", "tokenizer": "a"}
-    with pytest.raises(InputError, match="stage 'Annealing', now 'InstructionTuning'"):
-        check_same_run(tmp_path, saved, saved | {"stage": "InstructionTuning"})
-    check_same_run(tmp_path, saved, dict(saved))
