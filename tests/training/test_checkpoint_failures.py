@@ -1,6 +1,8 @@
 """What must never reach a checkpoint, and what must never take one away."""
 
 import errno
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +150,23 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(
     assert checkpoint_files.newest(tmp_path / "checkpoints") == (
         tmp_path / "checkpoints" / "step-000000003"
     )
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file may grow above 100 kB; weights and optimizer are larger."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_weights_that_the_system_does_not_take_leave_nothing_behind(
+    tmp_path: Path, small_files: None
+) -> None:
+    with pytest.raises(InputError, match=r"cannot be written to .*The last good one is None: make"):
+        run(tmp_path, steps=1)
+    assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
 def test_a_run_that_has_ended_ends_at_once(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 import lightning as L
 import torch
 import torch.distributed as dist
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict_saver import async_save, save
 
 from semihvision.core.errors import InputError
@@ -93,8 +94,8 @@ class CheckpointWriter:
                 return
             with one_process_is_meant():
                 save(state, checkpoint_id=partial, no_dist=not distributed())
-        except Exception as failure:
-            self._give_up(trainer, partial, failure)
+        except (Exception, CheckpointException) as failure:
+            self._give_up(trainer, partial, _cause(failure))
         self._finish(trainer, partial, final)
 
     def settle(self, trainer: L.Trainer) -> None:
@@ -108,8 +109,8 @@ class CheckpointWriter:
         pending, self._pending = self._pending, None
         try:
             pending.future.result()
-        except Exception as failure:
-            self._give_up(trainer, pending.partial, failure)
+        except (Exception, CheckpointException) as failure:
+            self._give_up(trainer, pending.partial, _cause(failure))
         self._finish(trainer, pending.partial, pending.final)
 
     def _finish(self, trainer: L.Trainer, partial: Path, final: Path) -> None:
@@ -123,7 +124,7 @@ class CheckpointWriter:
         if not trainer.strategy.reduce_boolean_decision(error is None, all=True):
             self._give_up(trainer, partial, error)
 
-    def _give_up(self, trainer: L.Trainer, partial: Path, error: Exception | None) -> None:
+    def _give_up(self, trainer: L.Trainer, partial: Path, error: BaseException | None) -> None:
         last = None
         if trainer.is_global_zero:
             files.abandon(partial)
@@ -133,6 +134,13 @@ class CheckpointWriter:
             f"({error}). The last good one is {last}: make room, and run "
             "the same command again to go on from it"
         ) from error
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What has happened in one of the processes; torch collects it in what is no `Exception`."""
+    if isinstance(error, CheckpointException) and error.failures:
+        return next(iter(error.failures.values()))[0]
+    return error
 
 
 def _write_small_files(
