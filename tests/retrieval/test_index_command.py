@@ -8,6 +8,7 @@ import pytest
 
 from semihvision.cli.main import main
 from semihvision.core.parquet import read_records, write_records
+from semihvision.core.policy import OWNER_PERMITTED, OWNER_REFUSED
 from semihvision.core.record import Record
 
 
@@ -70,6 +71,26 @@ def test_left_out_test_records_are_said_and_are_no_failure(
     assert "--include-test" in printed.err
     assert main([*build_arguments, "--include-test", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["items"]["case"] == 8
+
+
+def test_a_record_with_stricter_terms_than_its_source_is_left_out(
+    build_arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, arguments = tmp_path / "cases.parquet", [*build_arguments, "--json"]
+    records = [
+        one.edited(source="eurorad", record_id=f"eurorad/{number}")
+        for number, one in enumerate(read_records(path))
+    ]
+    for number, terms in enumerate(((OWNER_REFUSED,), ("owner_permission",), (OWNER_PERMITTED,))):
+        licence = records[number].licence.model_copy(update={"conditions": terms})
+        records[number] = records[number].edited(licence=licence)
+    write_records(path, records)
+    arguments[arguments.index("--root") + 1] = f"eurorad={tmp_path / 'images'}"
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["left_out"] == {"own_terms": 2}
+    assert "2 own terms" in printed.err
+    assert "--include-test" not in printed.err
 
 
 @pytest.mark.parametrize(

@@ -92,8 +92,9 @@ def _build(argv: list[str]) -> int:
         rows = [*report.items.items(), *report.vectors.items()]
         print_table(f"Index {report.folder}", ("what", "n"), rows)
     if report.left_out:
-        left_out = counts_in_text(report.left_out)
-        stderr.print(f"left out: {left_out}; --include-test takes them", markup=False)
+        taken = "; --include-test takes those of the test split"
+        hint = taken if "test_split" in report.left_out else ""
+        stderr.print(f"left out: {counts_in_text(report.left_out)}{hint}", markup=False)
     if not report.refused:
         return EXIT_DONE
     refused, file = counts_in_text(report.refused), report.folder / "refused.jsonl"

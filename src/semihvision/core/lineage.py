@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from semihvision.core.card import CARD_MODULES, card
+from semihvision.core.policy import OWNER_PERMITTED
 from semihvision.core.record import QA, Conversation, Record, Retrieved, Text
 
 PUBLISHED_GUIDELINES = "open_guidelines"
@@ -30,6 +31,17 @@ def sources_of_retrieved(item: Retrieved) -> tuple[str, ...]:
     """The sources of one retrieved item; a case's reference always names its own."""
     own = (item.ref.partition("/")[0],) if item.kind == "case" else ()
     return tuple(dict.fromkeys((*own, *item.sources)))
+
+
+def own_terms(record: Record) -> tuple[str, ...]:
+    """Conditions in a record's own licence that its source's card does not set.
+
+    What is made with the record is known to derive from its source, and so cannot carry them.
+    """
+    if record.source not in CARD_MODULES:
+        return ()
+    known = (*card(record.source).api_conditions, OWNER_PERMITTED)
+    return tuple(name for name in record.licence.conditions if name not in known)
 
 
 def withheld_by(record: Record) -> str:

@@ -10,7 +10,7 @@ from PIL.Image import Image
 
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import read_image
-from semihvision.core.lineage import PUBLISHED_GUIDELINES
+from semihvision.core.lineage import PUBLISHED_GUIDELINES, own_terms
 from semihvision.core.record import Record
 from semihvision.core.splits import is_test
 from semihvision.retrieval.cases import Item, case_item
@@ -29,6 +29,8 @@ from semihvision.retrieval.index import HnswSettings
 
 TEST_SPLIT = "test_split"
 """Kind of what is left out because it belongs to the test split."""
+OWN_TERMS = "own_terms"
+"""Kind of what is left out because its owner set stricter terms than its source's."""
 
 _IMAGE_BATCH = 16
 
@@ -66,7 +68,8 @@ def build_index(
     """Embeds the images and texts of records and the passages of guidelines, and indexes them.
 
     Records of the test split, and those with a question of it, are left out and counted: what is
-    found in an index becomes context of training data.
+    found in an index becomes context of training data. So are records whose owner set stricter
+    terms than their source's: what is made with them would not carry these.
 
     Args:
         out: Folder to write; an index that is there is replaced when the new one is complete.
@@ -118,8 +121,8 @@ def build_index(
         folder=out,
         items={kind: kinds.count(kind) for kind in ("case", "guideline")},
         vectors={table.name: len(table.items) for table in tables},
-        refused={kind: n for kind, n in counts.items() if kind != TEST_SPLIT},
-        left_out={kind: n for kind, n in counts.items() if kind == TEST_SPLIT},
+        refused={kind: n for kind, n in counts.items() if kind not in (TEST_SPLIT, OWN_TERMS)},
+        left_out={kind: n for kind, n in counts.items() if kind in (TEST_SPLIT, OWN_TERMS)},
     )
 
 
@@ -143,6 +146,9 @@ class _Collection:
         if is_test(item.split) and not self.include_test:
             reason = "the record or one of its questions belongs to the test split"
             self.refused.add(item.ref, reason=reason, kind=TEST_SPLIT)
+        elif stricter := own_terms(record):
+            reason = f"the record's own licence sets {', '.join(stricter)}"
+            self.refused.add(item.ref, reason=reason, kind=OWN_TERMS)
         elif self._add(item) and self.embedder is not None and record.images:
             self._add_images(record)
 
