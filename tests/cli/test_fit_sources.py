@@ -101,6 +101,24 @@ def test_the_commands_of_a_source_lead_to_a_model(source: str, here: Twin, tmp_p
     assert written.keys() == {"template"} or source not in TEXTLESS
 
 
+@pytest.mark.parametrize("source", [s for s in TRAINED if s not in (*TEXTLESS, "folder", "slake")])
+def test_what_owners_ship_with_texts_can_be_read_directly(source: str, here: Twin) -> None:
+    folder = here(source)
+    assert main(commands(source).before[0]) == 0
+    settings = {"uses": ["captions", "qa", "conversations"], "validation_fraction": 0.0}
+    prepared = module(source, folder, records=[f"data/{source}.parquet"], **settings)
+
+    direct = module(source, folder, **settings)
+
+    assert len(direct.examples("train")) >= 2
+    assert direct.examples("train") == prepared.examples("train")
+    assert direct.data_hash == prepared.data_hash
+    for example in direct.examples("train"):
+        assert example.turns[-1].role == "gpt"
+        shown = sum(turn.text.count("<image>") for turn in example.turns)
+        assert shown == len(example.images)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("source", TRAINED)
 def test_the_commands_of_a_source_leave_a_traceable_run(source: str, here: Twin) -> None:
