@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
-from jinja2.exceptions import TemplateError
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from saved_weights import same_weights, weights
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -24,13 +22,10 @@ from transformers import (
 )
 
 from models import Annealing, PMCCambrian, PMCCambrianConfig, PMCCambrianProcessor
-from models.export.chat_template import chat_template
 from models.export.folder import write_hf_folder
 from models.export.processor import PMCCambrianAutoProcessor
 from models.presets import preset
 from models.stages.handoff import check_handoff, read_lineage, write_lineage
-from models.template import ConversationTemplate
-from models.tokenizer import load_tokenizer
 from semihvision.core.batch import Turn
 from semihvision.core.errors import InputError
 from semihvision.core.hashing import hash_path
@@ -81,17 +76,6 @@ def copy(source: Path, tmp_path: Path) -> Path:
 
 def image() -> Image.Image:
     return Image.effect_noise((90, 40), 80).convert("RGB")
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return {k: v for file in folder.glob("*.safetensors") for k, v in load_file(file).items()}
-
-
-def same_weights(one: torch.nn.Module, other: torch.nn.Module) -> bool:
-    a, b = one.state_dict(), other.state_dict()
-    return a.keys() == b.keys() and all(
-        torch.equal(a[k], b[k]) and a[k].dtype == b[k].dtype for k in a
-    )
 
 
 def test_it_loads_bit_identically(source: Path, folder: Path) -> None:
@@ -207,94 +191,6 @@ def test_the_same_source_gives_the_same_folder(source: Path, folder: Path, tmp_p
 
 
 # The template
-
-
-def our_template(style: Any = "cambrian", system: str = SYSTEM) -> ConversationTemplate:
-    return ConversationTemplate(
-        load_tokenizer("tiny"),
-        system_prompt=system,
-        image_token_id=-200,
-        ignore_index=-100,
-        style=style,
-    )
-
-
-# Hypothesis also draws words of this project, such as special tokens: rendered text cannot keep
-# those apart from real ones (`test_typed_special_tokens_stay_text` has the processor's side of it).
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(
-    lambda text: bool(text.strip()) and "<|" not in text and "<image>" not in text
-)
-
-
-@given(
-    texts=st.lists(TEXTS, min_size=1, max_size=5),
-    system=st.none() | TEXTS,
-    default=st.sampled_from(["", SYSTEM, "  Plain. "]),
-    style=st.sampled_from(["cambrian", "meta"]),
-)
-def test_rendered_ids_are_ours(
-    texts: list[str], system: str | None, default: str, style: str
-) -> None:
-    template = our_template(style, default)
-    template.tokenizer.chat_template = chat_template(system_prompt=default, style=style)
-    roles = [("user", "human"), ("assistant", "gpt")]
-    turns = [(*roles[i % 2], text) for i, text in enumerate(texts)]
-    if system is not None:
-        turns.insert(0, ("system", "system", system))
-    prompt = turns[-1][0] == "user"
-    ours = encode(template, [Turn(own, text) for _, own, text in turns], prompt)  # type: ignore[arg-type]
-    messages = [{"role": role, "content": text} for role, _, text in turns]
-    rendered = template.tokenizer.apply_chat_template(messages, add_generation_prompt=prompt)
-    assert list(rendered["input_ids"]) == ours
-    parts = [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in messages]
-    again = template.tokenizer.apply_chat_template(parts, add_generation_prompt=prompt)
-    assert again["input_ids"] == rendered["input_ids"]
-
-
-def encode(template: ConversationTemplate, turns: list[Turn], prompt: bool) -> list[int]:
-    from models.template import spoken_turns
-
-    return template.encode(spoken_turns(turns), add_generation_prompt=prompt).input_ids
-
-
-@pytest.mark.parametrize("style", ["cambrian", "meta"])
-def test_images_stand_where_ours_stand(style: str) -> None:
-    template = our_template(style)
-    tokenizer = template.tokenizer
-    tokenizer.chat_template = chat_template(system_prompt=SYSTEM, style=style)
-    text = "  Compare <image> this.\n<image>"
-    listed = [{"type": "image"}, {"type": "text", "text": "Compare  this."}, {"type": "image"}]
-    for content in (text, listed):
-        rendered = tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-        )
-        pieces = [
-            tokenizer(piece, add_special_tokens=False)["input_ids"]
-            for piece in rendered.split("<image>")
-        ]
-        ids = [*pieces[0], *(i for piece in pieces[1:] for i in (-200, *piece))]
-        assert ids == encode(template, [Turn("human", text)], True)
-
-
-@pytest.mark.parametrize(
-    "messages",
-    [
-        [("assistant", "Hi")],
-        [("user", "a"), ("user", "b")],
-        [("user", "a"), ("assistant", "<image>")],
-        [("user", "a"), ("system", "late")],
-        [("user", "  ")],
-        [("user", [{"type": "video"}])],
-    ],
-)
-def test_what_ours_refuses_is_not_rendered(messages: list[tuple[str, Any]]) -> None:
-    tokenizer = load_tokenizer("tiny")
-    tokenizer.chat_template = chat_template(system_prompt="", style="cambrian")
-    with pytest.raises(TemplateError, match=r"expected|empty"):
-        tokenizer.apply_chat_template([{"role": r, "content": c} for r, c in messages])
-
-
-# The processor
 
 
 @pytest.fixture(scope="module")
