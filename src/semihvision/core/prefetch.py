@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -23,14 +24,18 @@ from typing import Any
 
 from semihvision.core.errors import InputError
 from semihvision.core.images import examining_by, glance
+from semihvision.core.imaging.cells import CELL
 from semihvision.core.probe_cache import Answer, ProbeCache, Request, answer
 
-POOL_FROM = 32
-"""New images from which on the pool is started: below, its start (half a second) costs more."""
+POOL_AFTER_S = 0.25
+"""Seconds of this process's work on new images from which on the pool is started: its start takes
+about as much of each core. 50 slices of 512 x 512, or 1,000 thumbnails."""
+POOL_AFTER_WAIT_S = 2.0
+"""Seconds that passed meanwhile from which on it is started anyway: the disk may be slow."""
 HEAD_START = 96
 """Images that are left to this process while the pool's processes start."""
 CHUNK = 16
-"""Images a worker gets at once; those of one file always go to the same."""
+"""Images a worker gets at once; slices of one file always go to the same, which unpacks it once."""
 _CHUNKS_A_WORKER = 4
 """That wait or are worked on; bounds how far the scout is ahead."""
 
@@ -57,6 +62,7 @@ class Prefetch:
         self._waiting: dict[Future[list[Answer]], list[Request]] = {}
         self._asked: set[tuple[str, str]] = set()
         self._left = HEAD_START
+        self._worked_s = self._waited_s = 0.0
 
     def __enter__(self) -> "Prefetch":
         return self
@@ -86,10 +92,18 @@ class Prefetch:
         kept = self._cache.find(request)
         if kept is None and self._is_worth_a_pool():
             kept = self._from_pool(request)
-        return self._cache(path, relative, known) if kept is None else kept.fields()
+        if kept is not None:
+            return kept.fields()
+        worked, waited = time.thread_time(), time.perf_counter()
+        try:
+            return self._cache(path, relative, known)
+        finally:
+            self._worked_s += time.thread_time() - worked
+            self._waited_s += time.perf_counter() - waited
 
     def _is_worth_a_pool(self) -> bool:
-        if self._pool is None and self._workers > 1 and self._cache.num_examined >= POOL_FROM:
+        is_long = self._worked_s >= POOL_AFTER_S or self._waited_s >= POOL_AFTER_WAIT_S
+        if self._pool is None and self._workers > 1 and is_long:
             context = get_context("spawn")  # a fork would copy locks that other threads hold
             self._pool = ProcessPoolExecutor(
                 self._workers, mp_context=context, initializer=_follow_parent
@@ -128,7 +142,9 @@ class Prefetch:
             if self._left > 0:
                 self._left -= 1
                 return glance(path, relative, known)
-            if len(self._chunk) >= CHUNK and path != self._chunk[-1].path:
+            if len(self._chunk) >= CHUNK and (
+                path != self._chunk[-1].path or known.get("format") == CELL
+            ):
                 self._send()
             self._chunk.append(request)
             self._asked.add(request[1:])
