@@ -1,13 +1,21 @@
 """One kernel updates the weights where all are on GPUs; on a CPU nothing changes."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
+from memory_samples import MemorySamples
+from training_runs import fit
 
+from models import ConnectorAlignment
+from models.stages import optimiser
 from models.stages.optimiser import adamw_with_cosine, all_on_gpus, rates_by_part
 from semihvision.core.errors import InputError
+from semihvision.training.throughput import gradient_norm
 
 
 def groups(*devices: str) -> list[dict[str, Any]]:
@@ -54,3 +62,33 @@ def test_a_cpu_keeps_the_optimizer_it_had() -> None:
         ours["lr_scheduler"]["scheduler"].step()
         schedule.step()
     torch.testing.assert_close(weights[0], weights[1])
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers:UserWarning",
+    "ignore:Found .* module.s. in eval mode:UserWarning",
+    "ignore:You defined a `validation_step`:UserWarning",
+)
+def test_gradients_of_a_fused_optimizer_are_clipped_in_bfloat16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Lightning itself refuses this, for the sake of float16's scaler.
+    monkeypatch.setattr(optimiser, "all_on_gpus", lambda _: True)
+    stage = ConnectorAlignment()
+    norms: list[float] = []
+
+    class Norm(Callback):
+        def on_before_zero_grad(self, trainer: L.Trainer, *_: Any) -> None:
+            norms.append(gradient_norm(stage.network.parameters()))
+
+    trainer = fit(
+        stage,
+        MemorySamples(stage, batch_size=2),
+        folder=tmp_path,
+        max_steps=2,
+        precision="bf16-mixed",
+        gradient_clip_val=1e-3,
+        callbacks=[Norm()],
+    )
+    assert trainer.optimizers[0].defaults["fused"]
+    assert norms[-1] == pytest.approx(1e-3, rel=1e-3)
