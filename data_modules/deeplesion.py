@@ -31,6 +31,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_modules.deeplesion_rows import (
+    BODY_PARTS,
     LESION_TYPES,
     SPLITS,
     Lesion,
@@ -81,13 +82,7 @@ CARD = Card(
 )
 
 HU_OFFSET = -32768
-
 _PNG = b"\x89PNG\r\n\x1a\n"
-
-_BODY_PARTS = {
-    2: "abdomen", 3: "thorax", 4: "abdomen", 5: "thorax", 6: "abdomen", 8: "lower",
-}  # fmt: skip
-"""Body part where the coarse type says it for certain."""
 
 
 def read(root: Path, refused: RefusalLog, *, neighbours: int = 1) -> Iterator[Record]:
@@ -129,7 +124,7 @@ def _record(root: Path, rows: list[Row]) -> Record:
         w: "key slice" + (f", window {n}" if n > 1 else "") for n, w in enumerate(windows, 1)
     }
     types = [int(number_of(row, "Coarse_lesion_type")) for row in rows]
-    parts = {_BODY_PARTS.get(found, "") for found in types}
+    parts = {BODY_PARTS.get(found, "") for found in types}
     refused = RefusalLog()
     record = valid_record(
         file_name,

@@ -22,6 +22,10 @@ LESION_TYPES = {
     7: "soft tissue", 8: "pelvis",
 }  # fmt: skip
 """`Coarse_lesion_type` in the owners' words; -1 (not known) gives no label."""
+BODY_PARTS = {
+    2: "abdomen", 3: "thorax", 4: "abdomen", 5: "thorax", 6: "abdomen", 8: "lower",
+}  # fmt: skip
+"""Body part where the coarse type says it for certain."""
 SPLITS = {"1": "train", "2": "validation", "3": "test"}
 _FILE_NAME = re.compile(r"[0-9]+_[0-9]+_[0-9]+_[0-9]+\.png")
 
