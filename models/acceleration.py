@@ -33,22 +33,17 @@ def accelerate_blocks(
     Args:
         model: Changed in place; a copy of it afterwards would share the original's blocks.
         activation_checkpointing: For decoder and SVA layers, and blocks of trained towers.
-        compiled: Compile every block and the resizing of towers' maps; all lengths are one
-            dynamic size.
+        compiled: Compile every block; all lengths are one dynamic size.
     """
     for block in decoder_layers(model):
         _wrap(block, activation_checkpointing, compiled)
     for block in sva_layers(model):
         # They work in place on what their matrix products give, so those cannot be kept.
         _wrap(block, "none" if activation_checkpointing == "none" else "full", compiled)
-    towers: Any = model.towers
-    for tower in towers:
+    for tower in model.towers:
         trained = any(parameter.requires_grad for parameter in tower.parameters())
         for block in tower_blocks(tower):
             _wrap(block, activation_checkpointing if trained else "none", compiled)
-        if compiled:
-            # As one pass over the maps it takes a tenth of the time of PyTorch's own kernels.
-            tower.join = torch.compile(tower.join)
 
 
 def _wrap(block: nn.Module, policy: ActivationCheckpointing, compiled: bool) -> None:

@@ -124,6 +124,8 @@ def fuse_inputs(
     config, device = model.config, model.newline.device
     ids, mask = input_ids.cpu(), on_host(attention_mask)
     sizes = [] if image_sizes_wh is None else [(w, h) for w, h in image_sizes_wh.tolist()]
+    # A GPU is busy with the towers while the host goes on planning.
+    given = _tower_features(model, pixel_values, tower_features, len(sizes)) if sizes else []
     planned = plan_layout(
         ids,
         mask,
@@ -139,8 +141,7 @@ def fuse_inputs(
     layout = planned.to(device)
     sampler_inputs = None
     if sizes:
-        features = _tower_features(model.towers, pixel_values, tower_features, len(sizes), device)
-        cells, windows = encode_images(model, features, sizes)
+        cells, windows = encode_images(model, given, sizes)
         if windows is not None:
             sampler_inputs = SamplerInputs(windows.select(layout.cells), layout.positions)
     else:
@@ -156,18 +157,20 @@ def fuse_inputs(
 
 
 def _tower_features(
-    towers: nn.ModuleList,
+    model: VisionPath,
     pixel_values: Sequence[Tensor] | None,
     tower_features: Sequence[Tensor] | None,
     num_images: int,
-    device: torch.device,
 ) -> list[Tensor]:
     given = check_one_per_tower(
         pixel_values if tower_features is None else tower_features,
-        num_towers=len(towers),
+        num_towers=len(model.towers),
         num_images=num_images,
     )
-    given = [sent(tensor, device) for tensor in given]
+    given = [sent(tensor, model.newline.device) for tensor in given]
     if tower_features is not None:
         return given
-    return [tower(pixels) for tower, pixels in zip(towers, given, strict=True)]
+    # The largest images first: they keep a GPU busy while the host queues all the rest.
+    order = sorted(range(len(given)), key=lambda t: -given[t].shape[-1])
+    features = {t: model.towers[t](given[t]) for t in order}
+    return [features[t] for t in range(len(given))]

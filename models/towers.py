@@ -79,7 +79,7 @@ class VisionTower(nn.Module):
     def _features(self, pixels: Tensor) -> Tensor:
         if self.spec.features == "stages":
             maps = self.backbone.forward_intermediates(pixels, intermediates_only=True)
-            return self.join(maps)
+            return self._join(maps)
         last_but = 1 if self.spec.features == "last" else 2
         maps = self.backbone.forward_intermediates(
             pixels,
@@ -88,9 +88,9 @@ class VisionTower(nn.Module):
             stop_early=True,
             intermediates_only=True,
         )
-        return self.join(maps)
+        return self._join(maps)
 
-    def join(self, maps: Sequence[Tensor]) -> Tensor:
+    def _join(self, maps: Sequence[Tensor]) -> Tensor:
         """Feature maps (N, C_i, h_i, w_i) on one grid, as tokens (N, a², sum of all C_i)."""
         resized = [resize_grid(each, self.spec.grid_side) for each in maps]
         return torch.cat(resized, dim=1).flatten(2).transpose(1, 2)

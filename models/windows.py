@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .host import sent
 from .padding import padding_border
 
 
@@ -45,21 +46,18 @@ class Windows:
         )
 
 
-def grid_mask(sizes_wh: Sequence[tuple[int, int]], side: int, device: torch.device) -> Tensor:
+def grid_mask(sizes_wh: Sequence[tuple[int, int]], side: int) -> Tensor:
     """Cells of a tower's grid that show the image and not its padding.
 
     Args:
         sizes_wh: Original width and height of N images in pixels.
         side: Side of the grid.
-        device: Where the mask is needed.
 
     Returns:
-        (N, side, side) bool, True on the image.
+        (N, side, side) bool in host memory, True on the image.
     """
-    borders = torch.tensor(
-        [padding_border(width, height, side) for width, height in sizes_wh], device=device
-    ).reshape(-1, 2)
-    cells = torch.arange(side, device=device)
+    borders = torch.tensor([padding_border(*size, side) for size in sizes_wh]).reshape(-1, 2)
+    cells = torch.arange(side)
     inside = (cells >= borders[..., None]) & (cells < side - borders[..., None])
     rows, columns = inside.unbind(1)
     return rows[:, :, None] & columns[:, None, :]
@@ -101,8 +99,8 @@ def make_windows(
     for tokens in projected:
         side = int(tokens.shape[1] ** 0.5)
         keys.append(cut_windows(tokens.reshape(-1, side, side, tokens.shape[-1]), query_side))
-        mask = cut_windows(grid_mask(sizes_wh, side, device), query_side)
-        masks.append(mask | ~mask.any(dim=1, keepdim=True))
+        mask = cut_windows(grid_mask(sizes_wh, side), query_side)
+        masks.append(sent(mask | ~mask.any(dim=1, keepdim=True), device))
     num_images = projected[0].shape[0]
     images = torch.arange(num_images, device=device)
     return Windows(

@@ -30,7 +30,7 @@ def test_windows_are_those_of_the_naive_loops(side: int, query_side: int) -> Non
 
 @given(st.lists(st.tuples(st.integers(1, 300), st.integers(1, 300)), min_size=1, max_size=3))
 def test_grid_mask_is_false_on_padding_only(sizes: list[tuple[int, int]]) -> None:
-    mask = grid_mask(sizes, 8, torch.device("cpu"))
+    mask = grid_mask(sizes, 8)
     for n, (width, height) in enumerate(sizes):
         border = padding_border(width, height, 8)
         for row in range(8):

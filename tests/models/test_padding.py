@@ -1,5 +1,4 @@
 import pytest
-import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -67,7 +66,7 @@ def unmasked(width: int, height: int, side: int) -> list[list[bool]]:
 def test_padding_is_masked_on_every_grid_as_published(
     sizes: list[tuple[int, int]], side: int
 ) -> None:
-    mask = grid_mask(sizes, side, torch.device("cpu"))
+    mask = grid_mask(sizes, side)
     assert mask.tolist() == [unmasked(*size, side) for size in sizes]
     assert [int(one.sum()) for one in mask] == [
         kept_grid(*size, side).rows * kept_grid(*size, side).columns for size in sizes
