@@ -131,7 +131,7 @@ class CheckpointWriter:
             last = files.newest(self.dirpath)
         raise InputError(
             f"{partial.stem}: the checkpoint cannot be written to {self.dirpath} "
-            f"({error}). The last good one is {last}: make room, and run "
+            f"({error or 'another process has failed'}). The last good one is {last}: make room, and run "
             "the same command again to go on from it"
         ) from error
 
