@@ -131,8 +131,8 @@ class CheckpointWriter:
             last = files.newest(self.dirpath)
         raise InputError(
             f"{partial.stem}: the checkpoint cannot be written to {self.dirpath} "
-            f"({error or 'another process has failed'}). The last good one is {last}: make room, and run "
-            "the same command again to go on from it"
+            f"({error or 'another process has failed'}). The last good one is {last}: make room, "
+            "and run the same command again to go on from it"
         ) from error
 
 
