@@ -33,13 +33,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from data_modules.deeplesion_rows import COLUMNS
-from semihvision.cli.output import print_table
-from semihvision.cli.prepare import prepare
-
 LINKS = 1000
 """Names of one file; file systems allow some ten thousands."""
 POOL_SIZE = 512
@@ -47,6 +40,12 @@ SMALL_SIZE = 64
 
 
 def write_source(root: Path, rows: int, size: int) -> None:
+    # Not above: workers import this file again, and the command's own is light.
+    import numpy as np
+    from PIL import Image
+
+    from data_modules.deeplesion_rows import COLUMNS
+
     random = np.random.default_rng(0)
     root.mkdir()
     with (root / "DL_info.csv").open("w", newline="") as stream:
@@ -76,6 +75,8 @@ def _row(number: int, name: str, size: int) -> list[object]:
 def measured(root: Path, out: Path, options: dict[str, Any]) -> dict[str, float]:
     """One preparation in this process, which has done nothing else."""
     import pyarrow.parquet
+
+    from semihvision.cli.prepare import prepare
 
     assert pyarrow.parquet  # so that imports count neither as time nor as memory
     before, started, main = peak_mib(), time.perf_counter(), time.process_time()
@@ -156,6 +157,8 @@ def growth(results: dict[str, dict[str, float]], sizes: list[int], run: str) -> 
 
 
 def show(results: dict[str, dict[str, float]], summary: dict[str, Any]) -> None:
+    from semihvision.cli.output import print_table
+
     columns = ("wall_s", "cpu_s", "main_cpu_s", "rows_a_cpu_s", "grown_mib", "examined")
     print_table(
         "semihvision prepare deeplesion",

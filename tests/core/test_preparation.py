@@ -205,6 +205,7 @@ def test_an_interrupted_run_continues(task: Preparation, decoded: list[str]) -> 
 def in_a_pool(task: Preparation, monkeypatch: pytest.MonkeyPatch) -> tuple[Prepared, list[Any]]:
     said: list[Any] = []
     monkeypatch.setattr(prefetch, "POOL_AFTER_S", 0.0)
+    monkeypatch.setattr(prefetch, "WORTH_S", 0.0)
     monkeypatch.setattr(prefetch, "CHUNK", 2)
     monkeypatch.setattr(prefetch, "HEAD_START", 2)
     done = prepare_records(task, workers=2, told=lambda *words: said.append(words))

@@ -29,9 +29,10 @@ from semihvision.core.probe_cache import Answer, ProbeCache, Request, answer
 
 POOL_AFTER_S = 0.25
 """Seconds of this process's work on new images from which on the pool is started: its start takes
-about as much of each core. 50 slices of 512 x 512, or 1,000 thumbnails."""
-POOL_AFTER_WAIT_S = 2.0
-"""Seconds that passed meanwhile from which on it is started anyway: the disk may be slow."""
+about as much of each core. 50 slices of 512 x 512."""
+WORTH_S = 0.001
+"""Least seconds an image takes for which it is started: what the scout and the way to another
+process cost. Thumbnails take less (64 x 64: 0.4 ms), and were slower with a pool than without."""
 HEAD_START = 96
 """Images that are left to this process while the pool's processes start."""
 CHUNK = 16
@@ -62,7 +63,7 @@ class Prefetch:
         self._waiting: dict[Future[list[Answer]], list[Request]] = {}
         self._asked: set[tuple[str, str]] = set()
         self._left = HEAD_START
-        self._worked_s = self._waited_s = 0.0
+        self._worked_s = 0.0
 
     def __enter__(self) -> "Prefetch":
         return self
@@ -94,16 +95,15 @@ class Prefetch:
             kept = self._from_pool(request)
         if kept is not None:
             return kept.fields()
-        worked, waited = time.thread_time(), time.perf_counter()
+        started = time.thread_time()
         try:
             return self._cache(path, relative, known)
         finally:
-            self._worked_s += time.thread_time() - worked
-            self._waited_s += time.perf_counter() - waited
+            self._worked_s += time.thread_time() - started
 
     def _is_worth_a_pool(self) -> bool:
-        is_long = self._worked_s >= POOL_AFTER_S or self._waited_s >= POOL_AFTER_WAIT_S
-        if self._pool is None and self._workers > 1 and is_long:
+        pays = self._worked_s >= max(POOL_AFTER_S, WORTH_S * self._cache.num_examined)
+        if self._pool is None and self._workers > 1 and pays:
             context = get_context("spawn")  # a fork would copy locks that other threads hold
             self._pool = ProcessPoolExecutor(
                 self._workers, mp_context=context, initializer=_follow_parent
