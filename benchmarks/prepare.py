@@ -8,7 +8,7 @@ Then, in a fresh process each:
 - remembered: as if the records were lost and the images known: table, look-ups, records, Parquet.
 - verified: the same, but every image is hashed.
 - unchanged: nothing has changed since.
-- by two: as first, with two workers; memory is the main process's, which holds the table twice.
+- by two: as first, with two workers allowed; such thumbnails are not worth a pool, so none starts.
 - pool: slices of 512 x 512, as DeepLesion has; one process against two workers.
 
 Other jobs on the machine change the time that passes, so the time the cores worked stands beside it
