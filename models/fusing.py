@@ -137,7 +137,7 @@ def fuse_inputs(
         row_length=row_length,
     )
     table: Any = model.get_input_embeddings()
-    text = embed_text(table, ids, mask, config.image_token_id)
+    text = embed_text(table, ids, mask, config.image_token_id, device=device)
     layout = planned.to(device)
     sampler_inputs = None
     if sizes:

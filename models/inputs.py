@@ -7,6 +7,7 @@ width; a_t grid side of tower t, C_t its channels.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from .host import sent
@@ -35,7 +36,12 @@ class FusedInputs:
 
 
 def embed_text(
-    table: nn.Embedding, input_ids: Tensor, attention_mask: Tensor | None, image_token_id: int
+    table: nn.Embedding,
+    input_ids: Tensor,
+    attention_mask: Tensor | None,
+    image_token_id: int,
+    *,
+    device: torch.device,
 ) -> Tensor:
     """Embeddings of the kept token ids; at placeholders and masked ids, of id 0.
 
@@ -44,6 +50,7 @@ def embed_text(
         input_ids: (B, L) int64.
         attention_mask: (B, L); ``None`` where every token counts.
         image_token_id: Id of the placeholder.
+        device: Where it is computed; a sharded table may lie elsewhere until it is used.
 
     Returns:
         (B, L, H).
@@ -61,7 +68,7 @@ def embed_text(
             f"token ids {sorted(set(ids[foreign].tolist()))[:5]} are not in the vocabulary; "
             f"expected 0 to {table.num_embeddings - 1}, or {image_token_id} for an image"
         )
-    embedded: Tensor = table(sent(ids, table.weight.device))
+    embedded: Tensor = table(sent(ids, device))
     return embedded
 
 

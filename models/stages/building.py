@@ -83,7 +83,7 @@ def build(plan: ModelPlan, *, compute_dtype: torch.dtype | None = None) -> Built
             again in copies. ``None`` keeps all weights as they are.
     """
     if plan.folder is None:
-        model = PMCCambrian(plan.config)
+        model = _random_model(plan)
     else:
         # Trained weights are float32 whatever the folder holds: sums of small updates need it.
         model = PMCCambrian.from_pretrained(plan.folder, config=plan.config, dtype=torch.float32)
@@ -97,6 +97,12 @@ def build(plan: ModelPlan, *, compute_dtype: torch.dtype | None = None) -> Built
     if compute_dtype is not None:
         _lower_frozen(model, compute_dtype)
     return Built(model, loaded)
+
+
+def _random_model(plan: ModelPlan) -> PMCCambrian:
+    """Start values from the host's generator: a seed gives the same ones on every device."""
+    with torch.device("cpu"):
+        return PMCCambrian(plan.config)
 
 
 def build_sharded(
@@ -178,7 +184,7 @@ class StartValues:
         self._tower_state: tuple[str, dict[str, Tensor]] = ("", {})
         self._plain: Callable[[str], Tensor]
         if plan.folder is None:
-            self._plain = PMCCambrian(plan.config).state_dict().__getitem__
+            self._plain = _random_model(plan).state_dict().__getitem__
         else:
             self._plain = FolderTensors(plan.folder).read
         self._adapters: dict[str, torch.Size] = {}

@@ -114,6 +114,7 @@ def test_an_attention_without_masks_is_refused() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch's compiler looks at every .grad.
 def test_flex_attention_trains_as_sdpa_does(small_model: Callable[..., PMCCambrian]) -> None:
     """Head size 16, the least FlexAttention takes; rows longer than one block of 128."""
     text = {"hidden_size": 64, "num_hidden_layers": 2}

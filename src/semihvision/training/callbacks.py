@@ -16,6 +16,7 @@ from semihvision.tracking import code_tags
 
 _log = logging.getLogger(__name__)
 
+
 class ModelFolder(Callback):
     """Writes the trained model as a folder that the next stage and `evaluate` read.
 
