@@ -199,5 +199,5 @@ def test_a_saved_processor_comes_back(tiny_model: PMCCambrian, tmp_path: Path) -
     assert one["input_ids"].tolist() == other["input_ids"].tolist()
     assert (loaded.max_length, loaded.preprocessing) == (99, "fast")
     (tmp_path / "processing.json").write_text("{}")
-    with pytest.raises(InputError, match=r"processing\.json: the processor.s settings cannot be read"):
+    with pytest.raises(InputError, match=r"processing\.json: .* settings cannot be read"):
         PMCCambrianProcessor.from_pretrained(tmp_path)
