@@ -120,14 +120,16 @@ def adapter_start(parameter_name: str, shape: torch.Size, *, seed: int) -> Tenso
         seed: See `add_lora`.
 
     Returns:
-        float32; zeros for the map up, U(-1/√inputs, 1/√inputs) for the map down.
+        float32, in host memory: Lightning builds models with a GPU as the default device, which
+        the host's generator cannot fill. Zeros for the map up, U(-1/√inputs, 1/√inputs) for the
+        map down.
     """
     if parameter_name.endswith(_UP):
-        return torch.zeros(shape)
+        return torch.zeros(shape, device="cpu")
     number = hashlib.sha256(f"{seed}/{parameter_name}".encode()).digest()[:8]
     generator = torch.Generator().manual_seed(int.from_bytes(number) >> 1)
     bound = float(shape[1]) ** -0.5
-    return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+    return torch.empty(shape, device="cpu").uniform_(-bound, bound, generator=generator)
 
 
 def merged_name(parameter_name: str) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.lora import LoRASettings, add_lora, is_adapter, merged_tensors
+from models.lora import LoRASettings, adapter_start, add_lora, is_adapter, merged_tensors
 from models.modeling import PMCCambrian
 from models.parts import part_of
 
@@ -120,3 +120,11 @@ def test_adapters_keep_no_wide_copy_of_what_they_read(small_model: ModelMaker) -
     down, up = (layer.get_submodule(name).default.weight.float() for name in ("lora_A", "lora_B"))
     expected = read.float() @ (layer.base_layer.weight.float() + 2.0 * up @ down).T
     torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["x.lora_A.default.weight", "x.lora_B.default.weight"])
+def test_start_values_are_drawn_on_the_host_whatever_the_default_device(name: str) -> None:
+    # Lightning builds a model in one process with its GPU as the default device.
+    with torch.device("meta"):
+        drawn = adapter_start(name, torch.Size([4, 8]), seed=3)
+    assert torch.equal(drawn, adapter_start(name, torch.Size([4, 8]), seed=3))
