@@ -66,7 +66,8 @@ def encode_images(
 
 def _computed_dtype(parameter: Tensor) -> torch.dtype:
     """What matrix products with a parameter are computed in."""
-    kind = parameter.device.type
+    # The meta device, on which memory is estimated, knows no autocast of its own.
+    kind = "cpu" if parameter.is_meta else parameter.device.type
     if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind)
     return parameter.dtype

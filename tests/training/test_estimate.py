@@ -11,7 +11,6 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
-from transformers import LlamaConfig
 
 from data_modules import VQARADDataModule
 from data_modules.packing import Packing
@@ -22,13 +21,12 @@ from models.presets import preset
 from models.sharding import shard, units
 from models.stages.building import ModelPlan, build, meta_model
 from semihvision.core.errors import InputError
-from semihvision.training.activations import BatchShape, activation_bytes
+from semihvision.training.activations import BatchShape
 from semihvision.training.epoch_plan import from_data, from_numbers
 from semihvision.training.estimate import EpochPlan, changes_that_fit, divide, fits, run_time
 from semihvision.training.memory import (
     Layout,
     gathered_bytes,
-    loss_bytes,
     memory_bytes,
     shard_bytes,
     state_bytes,
@@ -113,95 +111,6 @@ def test_gathered_units_are_the_root_two_neighbours_and_one_units_gradients() ->
     neighbours = max(a + b for a, b in pairwise(others))
     assert gathered_bytes(model, None) == 4 * (root + neighbours) + 8 * max(trained)
     assert gathered_bytes(model, torch.bfloat16) == 2 * (root + neighbours) + 6 * max(trained)
-
-
-def kept_by(forward: Any, owned: list[torch.Tensor]) -> int:
-    """Bytes of the storages that autograd saves of a real forward pass."""
-    known = {t.untyped_storage().data_ptr() for t in owned}
-    kept: dict[int, torch.Tensor] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        key = tensor.untyped_storage().data_ptr()
-        if key not in known:
-            kept[key] = tensor
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        output = forward()
-    assert output.last_hidden_state.requires_grad
-    return sum(t.untyped_storage().nbytes() for t in kept.values())
-
-
-@pytest.mark.parametrize("name", ["stage 2", "lora"])
-def test_the_decoder_keeps_what_a_real_one_keeps(name: str) -> None:
-    model = build(PLANS[name]).model
-    decoder: Any = model.language_model.model
-    embeds = torch.randn(1, 96, 128, requires_grad=True)
-    owned = [*model.parameters(), *model.buffers()]
-    real = kept_by(lambda: decoder(inputs_embeds=embeds, use_cache=False), owned)
-    batch = BatchShape(positions=96, scored_tokens=0, images=0)
-    estimated = activation_bytes(meta_model(PLANS[name]), batch, compute_dtype=None)
-    assert estimated.weight_copies == 0
-    assert estimated.activations == pytest.approx(real, rel=0.01)
-
-
-def lora_plan(layers: int) -> ModelPlan:
-    config = preset("tiny")
-    config.text_config = LlamaConfig(
-        hidden_size=256,
-        intermediate_size=512,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        vocab_size=1280,
-        pad_token_id=2,
-    )
-    return ModelPlan(
-        config=config,
-        folder=None,
-        parts=InstructionTuning.parts,
-        lora=LoRASettings(rank=8),
-    )
-
-
-def decoder_bytes(layers: int, policy: Any = "none") -> int:
-    model = meta_model(lora_plan(layers))
-    for parameter in model.parameters():
-        if not parameter.requires_grad:
-            parameter.data = parameter.data.bfloat16()
-    return activation_bytes(
-        model,
-        BatchShape(positions=1000, scored_tokens=0, images=0),
-        compute_dtype=torch.bfloat16,
-        activation_checkpointing=policy,
-    ).activations
-
-
-def test_a_layer_under_autocast_keeps_what_its_equations_say() -> None:
-    width, inner, keys, rank, heads = 256, 512, 128, 8, 4
-    norms = 2 * 4 * width  # both norms' inputs in float32
-    attention = 2 * (2 * width + 2 * keys) + 4 * heads  # q, k, v, output; float32 log-sums
-    gate = 2 * 3 * inner  # gate, its SiLU, and up
-    adapters = 2 * (2 * width + inner)  # inputs of q k v, gate up, down; o reads what is counted
-    narrow = 7 * 2 * rank
-    expected = 1000 * (norms + attention + gate + adapters + narrow)
-    # One norm's scale per position, kept by each of both norms.
-    expected += 1000 * 2 * 4
-    assert decoder_bytes(5) - decoder_bytes(4) == pytest.approx(expected, rel=0.01)
-
-
-def test_checkpointing_keeps_inputs_and_products() -> None:
-    per_layer = {
-        policy: decoder_bytes(5, policy) - decoder_bytes(4, policy)
-        for policy in ("none", "selective", "full")
-    }
-    assert per_layer["full"] == 2 * 1000 * 256
-    products = 2 * 1000 * (4 * 256 + 2 * 128 + 2 * 512)  # q o down attended, k v, gate up
-    adapters = 2 * 1000 * (7 * 8 + 3 * 256 + 2 * 128 + 2 * 512)  # all downs, ups as above
-    assert per_layer["selective"] == per_layer["full"] + products + adapters
-    assert per_layer["full"] < per_layer["none"]
-    # With adapters `selective` saves nothing: without it, nobody keeps what frozen maps give.
-    assert per_layer["selective"] > per_layer["none"]
 
 
 def test_memory_grows_with_the_batch_and_falls_with_ranks_and_checkpointing() -> None:
@@ -316,39 +225,3 @@ def test_a_run_that_does_not_fit_is_told_what_would() -> None:
     assert changes
     assert all(fits(change.memory, "a100") for change in changes)
     assert "batch_size: 1" in [change.text for change in changes]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("plan", "measured_gib"),
-    [
-        (ModelPlan(config=preset("8b"), folder=None, parts=ConnectorAlignment.parts), 81.0),
-        (
-            ModelPlan(
-                config=preset("8b"),
-                folder=None,
-                parts=InstructionTuning.parts,
-                lora=LoRASettings(rank=64),
-            ),
-            102.5,
-        ),
-    ],
-    ids=["stage 1", "stage 2, LoRA of rank 64"],
-)
-def test_estimates_are_near_the_peaks_of_an_h200(plan: ModelPlan, measured_gib: float) -> None:
-    # Measured by benchmarks/train_step.py on one H200: 8,192 tokens with 12 images in a packed row,
-    # FlexAttention, bf16 autocast over frozen bf16 weights, no checkpointing, not compiled.
-    model = meta_model(plan)
-    for parameter in model.parameters():
-        if not parameter.requires_grad and parameter.dtype == torch.float32:
-            parameter.data = parameter.data.bfloat16()
-    batch = BatchShape(positions=8192, scored_tokens=250, images=12)
-    kept = activation_bytes(model, batch, compute_dtype=torch.bfloat16)
-    layout = Layout(compute_dtype=torch.bfloat16)
-    total = (
-        state_bytes(model, 1).device_total
-        + kept.activations
-        + kept.weight_copies
-        + loss_bytes(model, batch.scored_tokens, layout)
-    )
-    assert total / 2**30 == pytest.approx(measured_gib, rel=0.04)

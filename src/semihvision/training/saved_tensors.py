@@ -115,6 +115,7 @@ class Recorder:
     def __init__(self, model: nn.Module, compute_dtype: torch.dtype | None) -> None:
         owned = {_key(tensor) for tensor in [*model.parameters(), *model.buffers()]}
         self._owned = owned
+        self._compute_dtype = compute_dtype
         self._saved: dict[int, Tensor] = {}
         self._autocast = _Autocast(compute_dtype, owned)
         self._products = _ProductBytes()
@@ -133,7 +134,8 @@ class Recorder:
             for block in blocks:
                 stack.callback(block.register_forward_pre_hook(self._enter).remove)
                 stack.callback(block.register_forward_hook(self._leave).remove)
-            stack.enter_context(torch.autocast("cpu", torch.bfloat16))
+            dtype = self._compute_dtype
+            stack.enter_context(torch.autocast("cpu", dtype, enabled=dtype is not None))
             stack.enter_context(torch.autograd.graph.saved_tensors_hooks(self._pack, _unpack))
             stack.enter_context(self._products)
             stack.enter_context(self._autocast)
