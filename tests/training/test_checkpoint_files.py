@@ -59,6 +59,15 @@ def test_the_oldest_go(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000002", "step-000000003"]
 
 
+def test_what_a_kill_left_unfinished_goes_with_the_oldest(tmp_path: Path) -> None:
+    (files.begin(files.folder_of(tmp_path, 7)) / "weights").write_bytes(b"half")
+    others = tmp_path / "notes.partial"
+    others.mkdir()
+    good = write(tmp_path, 9)
+    files.prune(tmp_path, keep=2)
+    assert sorted(tmp_path.iterdir()) == [others, good]
+
+
 def test_a_damaged_one_takes_no_good_ones_place(tmp_path: Path) -> None:
     (write(tmp_path, 9) / "weights").unlink()
     good = write(tmp_path, 5)

@@ -68,6 +68,8 @@ def abandon(partial: Path) -> None:
 def prune(dirpath: Path, keep: int) -> None:
     """Removes the oldest checkpoints, and damaged ones, which must not take a good one's place.
 
+    Whatever a kill has left unfinished goes, too: none is being written now.
+
     Args:
         dirpath: Folder of the checkpoints.
         keep: How many stay, at least 1.
@@ -77,6 +79,9 @@ def prune(dirpath: Path, keep: int) -> None:
     for folder in folders:
         if folder not in kept:
             shutil.rmtree(folder)
+    for path in dirpath.iterdir():
+        if path.name.endswith(_PARTIAL) and _NAME.fullmatch(path.name.removesuffix(_PARTIAL)):
+            shutil.rmtree(path)
 
 
 def newest(dirpath: Path) -> Path | None:
