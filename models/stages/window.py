@@ -27,9 +27,11 @@ class StepWindow:
 
         Args:
             loss_sum: Scalar, the loss summed over trained tokens.
-            num_tokens: Scalar, how many these are.
+            num_tokens: Scalar, how many these are; in host memory nothing here waits for a GPU.
         """
-        batch = torch.stack([loss_sum.detach().double(), num_tokens.to(loss_sum).double()])
+        loss = loss_sum.detach().double()
+        # A scalar of the host goes along with the operation; a copy of it would wait.
+        batch = torch.stack([loss, torch.zeros_like(loss) + num_tokens])
         self._sums = batch if self._sums is None else self._sums + batch
 
     def close(self, parameters: Iterable[nn.Parameter] = ()) -> tuple[float, int]:

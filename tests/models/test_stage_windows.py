@@ -1,9 +1,11 @@
 """The loss of a step: its sum over all trained tokens, whatever the batches are."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.stages.window import StepWindow, scale_gradients
 from semihvision.core.errors import InputError
@@ -16,6 +18,24 @@ def test_the_mean_is_over_tokens_and_not_over_batches() -> None:
     assert window.close() == (0.5, 24)
     window.add(torch.tensor(3.0), torch.tensor(3))
     assert window.close() == (1.0, 3)
+
+
+class Copies(TorchDispatchMode):
+    """Notes copies to another device, which would wait for all work queued there."""
+
+    found = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._to_copy.default:
+            self.found += made.device != args[0].device
+        return made
+
+
+def test_counting_tokens_on_the_host_copies_nothing_to_the_device() -> None:
+    with Copies() as copies:  # type: ignore[no-untyped-call]
+        StepWindow().add(torch.tensor(10.0, device="meta"), torch.tensor(4))
+    assert copies.found == 0
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
