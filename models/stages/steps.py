@@ -84,7 +84,9 @@ class Steps(L.LightningModule):
         super().backward(loss, *args, **kwargs)
         if not self._ends_step:
             return
-        mean, num_tokens = self._window.close(self.network.parameters())
+        # A scaled loss may have gradients that overflow: its scaler then leaves the step out.
+        checked = self.network.parameters() if self.scaler is None else ()
+        mean, num_tokens = self._window.close(checked)
         # Lightning has divided the sums by the batches of a step, the strategy by the processes.
         divided_by = self.trainer.accumulate_grad_batches * self.trainer.world_size
         scale_gradients(self.network.parameters(), divided_by / num_tokens)

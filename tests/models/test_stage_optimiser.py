@@ -1,5 +1,6 @@
 """One kernel updates the weights where all are on GPUs; on a CPU nothing changes."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from training_runs import fit
 from models import ConnectorAlignment
 from models.stages import optimiser
 from models.stages.optimiser import adamw_with_cosine, all_on_gpus, rates_by_part
+from models.stages.steps import Steps
 from semihvision.core.errors import InputError
 from semihvision.training.throughput import gradient_norm
 
@@ -92,3 +94,33 @@ def test_gradients_of_a_fused_optimizer_are_clipped_in_bfloat16(
     )
     assert trainer.optimizers[0].defaults["fused"]
     assert norms[-1] == pytest.approx(1e-3, rel=1e-3)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers:UserWarning",
+    "ignore:Found .* module.s. in eval mode:UserWarning",
+    "ignore:You defined a `validation_step`:UserWarning",
+)
+@pytest.mark.parametrize("scaled", [False, True])
+def test_gradients_may_overflow_only_where_a_scaler_leaves_the_step_out(
+    scaled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = ConnectorAlignment()
+
+    class Overflow(Callback):
+        def on_train_start(self, *_: Any) -> None:
+            newline: Any = stage.network.newline
+            newline.register_hook(lambda grad: grad * torch.inf)
+
+    if scaled:
+        # On a CPU there is none.
+        monkeypatch.setattr(Steps, "scaler", object())
+    expected: Any = nullcontext() if scaled else pytest.raises(InputError, match="gradients have")
+    with expected:
+        fit(
+            stage,
+            MemorySamples(stage, batch_size=2),
+            folder=tmp_path,
+            max_steps=1,
+            callbacks=[Overflow()],
+        )
