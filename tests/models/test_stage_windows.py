@@ -20,7 +20,7 @@ def test_the_mean_is_over_tokens_and_not_over_batches() -> None:
     assert window.close() == (1.0, 3)
 
 
-class Copies(TorchDispatchMode):
+class Copies(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes copies to another device, which would wait for all work queued there."""
 
     found = 0
