@@ -85,3 +85,19 @@ def test_rows_of_another_length_or_encoding_cost_themselves(tmp_path: Path) -> N
     ]
     with pytest.raises(InputError, match=r"no column c; tab-separated\?"):
         list(long_rows(path, ["c"], refused))
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.arrow"])
+def test_a_file_that_has_been_replaced_is_read_anew(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    for texts in (["a", "b", "c"], ["d"]):
+        table, new = pa.table({"name": texts}), tmp_path / "new"
+        if name.endswith("parquet"):
+            pq.write_table(table, new)
+        else:
+            with pa.OSFile(str(new), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+                writer.write_table(table)
+        new.replace(path)
+
+        assert [row["name"] for _, row in columnar.table_rows(path, ["name"])] == texts
+        assert columnar.cell(path, len(texts) - 1, "name") == texts[-1]
