@@ -73,3 +73,14 @@ def test_counts_add_up() -> None:
     assert sum(row["images"] for row in rows) == sum(len(record.images) for record in records)
     assert rows[0]["sources"] == ("eurorad",)
     assert rows[0]["records"] == 2
+
+
+@pytest.mark.parametrize("name", ["eurorad", "deeplesion", "padchest", "open_guidelines"])
+def test_a_licence_of_its_own_grants_nothing_that_the_card_says_of_another(name: str) -> None:
+    rights = rights_of(record_of(name, licence=Licence(name="author's permission")))
+
+    expected = "no" if card(name).redistribution == "no" else "not stated"
+    assert (rights.redistribution, rights.commercial_use) == (
+        expected,
+        "no" if card(name).commercial_use == "no" else "not stated",
+    )

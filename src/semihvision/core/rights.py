@@ -18,7 +18,7 @@ class Rights:
     """What all the terms that bind a record allow together; the strictest of them counts.
 
     Attributes:
-        licence: As the record states it.
+        licence: As the record states it; what a card allows under another one is not stated.
         sources: All sources the record derives from, its own first.
         conditions: What the user must state, for each source and endpoint, before anything goes to
             a hosted model; see `semihvision.core.policy`.
@@ -62,6 +62,8 @@ def rights_of(record: Record) -> Rights:
         for name in conditions_of(one, own if one.name == record.source else ())
     ]
     flags: list[Flag] = ["no"] if unknown else []
+    if any(one.name == record.source and one.licence != record.licence.name for one in cards):
+        flags.append("not stated")  # what the card allows, it allows by its own licence
     return Rights(
         licence=record.licence.name,
         sources=sources,
