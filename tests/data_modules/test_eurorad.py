@@ -216,3 +216,19 @@ def test_the_twin_is_read_whole_and_its_texts_agree(tmp_path: Path) -> None:
             said = [size in texts[kind] for kind in ("diagnosis", "caption", "discussion")]
             assert len(set(said)) == 1
         assert "not a patient" in texts["history"]
+
+
+@pytest.mark.parametrize("answers", [("no", "yes"), ("yes", "no"), ("", "no"), ("yes", "")])
+def test_of_two_words_about_a_case_the_strictest_holds(
+    answers: tuple[str, str], tmp_path: Path
+) -> None:
+    write(tmp_path, {**CASE, "date": "2009-01-02"})
+    rows = [f"17000,A,2024-05-06,{answer}\n" for answer in (*answers, *answers[:1])]
+    (tmp_path / "p.csv").write_text("case_id,granted_by,granted_on,hosted_models\n" + "".join(rows))
+
+    (record,), refused = read(tmp_path, permissions="p.csv")
+
+    strictest = "owner_refused" if "no" in answers else "owner_permission"
+    assert record.licence.conditions == (strictest,)
+    assert refused.counts()["contradicting_rows"] == len(refused.items) <= 2
+    assert refused.items[0].item == "line 3"
