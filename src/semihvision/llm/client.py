@@ -5,37 +5,30 @@ opens no socket. Messages, replies and keys never enter a log or an error messag
 """
 
 import asyncio
-import base64
-import io
 import json
 import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import openai
 from openai.types.chat import ChatCompletion
-from openai.types.chat.chat_completion import Choice
-from PIL.Image import Image
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from semihvision.core.card import card
 from semihvision.core.errors import InputError, PolicyError
-from semihvision.core.policy import (
-    Permission,
-    is_loopback,
-    require_encryption,
-    require_may_send,
-)
+from semihvision.core.policy import Permission, is_loopback, require_encryption, require_may_send
 from semihvision.core.reasons import in_words
+from semihvision.llm.assessment import assess
 from semihvision.llm.exchange import (
-    Failure,
     LLMReply,
     LLMRequest,
     LLMSettings,
+    failed_reply,
     resolve_endpoint,
 )
+from semihvision.llm.payload import payload_of
 
 __all__ = ["LLMClient", "LLMReply", "LLMRequest", "LLMSettings"]
 
@@ -183,7 +176,7 @@ class LLMClient:
         try:
             self.require_may_send(request.sources, request.own_conditions)
         except (PolicyError, InputError) as error:
-            return _failed(request, "policy", str(error))
+            return failed_reply(request, "policy", str(error))
         if not self._key and not is_loopback(self.endpoint):
             raise InputError(f"{self.endpoint} needs a key: set $OPENAI_API_KEY")
         started = time.monotonic()
@@ -191,37 +184,33 @@ class LLMClient:
             completion = await api.chat.completions.create(**self._payload(request))
         except openai.APIError as error:
             seconds = time.monotonic() - started
-            return _failed(request, "transport", _transport_reason(error), seconds=seconds)
+            return failed_reply(request, "transport", _transport_reason(error), seconds=seconds)
         except json.JSONDecodeError:
             seconds = time.monotonic() - started
-            return _failed(request, "transport", "the answer is no JSON", seconds=seconds)
+            return failed_reply(request, "transport", "the answer is no JSON", seconds=seconds)
         return self._reply(request, completion, time.monotonic() - started)
 
     def _payload(self, request: LLMRequest) -> dict[str, Any]:
-        content: list[dict[str, Any]] = [{"type": "text", "text": request.user}]
-        for image in request.images:
-            content.append({"type": "image_url", "image_url": {"url": _data_url(image)}})
-        messages = [
-            {"role": "system", "content": request.system},
-            {"role": "user", "content": content if request.images else request.user},
-        ]
-        payload: dict[str, Any] = {
-            "model": self.settings.model,
-            "messages": messages,
-            "temperature": self.settings.temperature,
-            "max_tokens": self.settings.max_tokens,
-        }
+        payload = payload_of(request, self.settings)
         if request.schema is not None:
             payload["response_format"] = _response_format(request.schema)
         return payload
 
     def _reply(self, request: LLMRequest, completion: Any, seconds: float) -> LLMReply:
         if not isinstance(completion, ChatCompletion) or not completion.choices:
-            return _failed(request, "transport", "the answer holds no choices", seconds=seconds)
+            return failed_reply(
+                request, "transport", "the answer holds no choices", seconds=seconds
+            )
         usage = completion.usage
         tokens_in = (usage and usage.prompt_tokens) or 0
         tokens_out = (usage and usage.completion_tokens) or 0
-        text, parsed, failure, reason = _assess(request, completion.choices[0])
+        choice, message = completion.choices[0], completion.choices[0].message
+        text, parsed, failure, reason = assess(
+            request.schema,
+            text=message.content if message and isinstance(message.content, str) else "",
+            refusal=message.refusal if message else None,
+            finish_reason=choice.finish_reason,
+        )
         return LLMReply(
             request_id=request.request_id,
             text=text,
@@ -236,49 +225,6 @@ class LLMClient:
         )
 
 
-class _Assessment(NamedTuple):
-    text: str
-    parsed: BaseModel | None = None
-    failure: Failure = ""
-    reason: str = ""
-
-
-def _assess(request: LLMRequest, choice: Choice) -> _Assessment:
-    """Whether one choice is usable: refusal, cut-off, empty, or not of the schema."""
-    message = choice.message
-    text = message.content if message and isinstance(message.content, str) else ""
-    if message and message.refusal:
-        return _Assessment(text or message.refusal, None, "refusal", "the model declined")
-    if choice.finish_reason == "content_filter":
-        return _Assessment(text, None, "refusal", "the provider's content filter stopped the reply")
-    if choice.finish_reason == "length":
-        return _Assessment(text, None, "cut_off", "max_tokens was reached before the reply ended")
-    if not text.strip():
-        return _Assessment(text, None, "invalid", "the reply is empty")
-    if request.schema is None:
-        return _Assessment(text)
-    try:
-        return _Assessment(text, request.schema.model_validate_json(_json_object(text)))
-    except ValidationError as error:
-        return _Assessment(text, None, "invalid", _schema_reason(request.schema, error))
-
-
-def _json_object(text: str) -> str:
-    """From the first brace to the last; all of it where there is no such span."""
-    start, end = text.find("{"), text.rfind("}")
-    return text[start : end + 1] if 0 <= start < end else text
-
-
-def _schema_reason(schema: type[BaseModel], error: ValidationError) -> str:
-    """Names schema, fields and error types, never values or keys that the reply made up."""
-    found = []
-    for item in error.errors(include_input=False, include_context=False, include_url=False):
-        steps = item["loc"][:-1] if item["type"] == "extra_forbidden" else item["loc"]
-        found.append(".".join(map(str, steps)) + ": " + item["type"])
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return f"the reply is no {schema.__name__} ({'; '.join(found[:3])}{more})"
-
-
 def _transport_reason(error: openai.APIError) -> str:
     """Kind, status and well-known code of an API error; the server's message may echo content."""
     reason = in_words(error)
@@ -287,12 +233,6 @@ def _transport_reason(error: openai.APIError) -> str:
     if error.code in _SAFE_ERROR_CODES:
         reason += f", code {error.code}"
     return reason
-
-
-def _failed(
-    request: LLMRequest, failure: Failure, reason: str, *, seconds: float = 0.0
-) -> LLMReply:
-    return LLMReply(request_id=request.request_id, failure=failure, reason=reason, seconds=seconds)
 
 
 def _response_format(schema: type[BaseModel]) -> dict[str, Any]:
@@ -306,12 +246,3 @@ def _response_format(schema: type[BaseModel]) -> dict[str, Any]:
             "strict": True,
         },
     }
-
-
-def _data_url(image: Image) -> str:
-    """The image as PNG; pixels only, since file metadata can name a patient."""
-    clean = image.convert("RGB")
-    clean.info.clear()
-    buffer = io.BytesIO()
-    clean.save(buffer, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

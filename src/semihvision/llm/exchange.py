@@ -150,3 +150,10 @@ class LLMReply:
     failure: Failure = ""
     reason: str = ""
     seconds: float = 0.0
+
+
+def failed_reply(
+    request: LLMRequest, failure: Failure, reason: str, *, seconds: float = 0.0
+) -> LLMReply:
+    """The reply that stands for a failure, without words or tokens."""
+    return LLMReply(request_id=request.request_id, failure=failure, reason=reason, seconds=seconds)
