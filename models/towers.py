@@ -131,10 +131,10 @@ def resize_grid(grid: Tensor, side: int) -> Tensor:
     """
     if grid.shape[-2:] == (side, side):
         return grid
+    # A GPU's kernel sums in float32 whatever it reads, but adds gradients up in the grid's dtype.
+    wide = grid if grid.is_cuda and not grid.requires_grad else grid.float()
     if grid.is_cuda:
-        # PyTorch's kernel sums in float32 whatever it reads, and is up to 30 times faster on
-        # channels-last data.
-        placed = grid.contiguous(memory_format=torch.channels_last)
-        return F.interpolate(placed, size=(side, side), mode="bilinear", align_corners=False)
-    resized = F.interpolate(grid.float(), size=(side, side), mode="bilinear", align_corners=False)
+        # It is up to 30 times faster on channels-last data.
+        wide = wide.contiguous(memory_format=torch.channels_last)
+    resized = F.interpolate(wide, size=(side, side), mode="bilinear", align_corners=False)
     return resized.to(grid.dtype)
