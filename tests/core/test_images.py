@@ -240,7 +240,6 @@ def test_a_side_of_20000_pixels_is_read(tmp_path: Path) -> None:
     assert read_image(tmp_path, image).size == (20_000, 1000)
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize(
     ("size", "message"),
     [

@@ -16,7 +16,6 @@ _WORDS = {
     "NotADirectoryError": "a part of its path is no folder",
     "UnidentifiedImageError": "it is in no image format that is known",
     "DecompressionBombError": "unpacked it would be far too large",
-    "DecompressionBombWarning": "unpacked it would be far too large",
     "BadZipFile": "it is no ZIP file, or a damaged one",
     "LargeZipFile": "it is a ZIP file of a kind that is not read",
     "BadGzipFile": "it is no gzip file, or a damaged one",

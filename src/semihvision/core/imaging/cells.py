@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from semihvision.core.errors import InputError
 from semihvision.core.imaging import MAX_PIXELS
+from semihvision.core.imaging.refusals import muted
 from semihvision.core.reasons import in_words
 from semihvision.core.record import ImageRef
 
@@ -26,7 +27,6 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
 """What the files inside may be; of several frames the first is shown."""
 COLUMNAR = (".parquet", ".arrow")
 _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _ERRORS = (OSError, SyntaxError, ValueError, UnidentifiedImageError)
 
 
@@ -65,7 +65,13 @@ def cell_bytes(path: Path, known: dict[str, Any]) -> bytes:
     Raises:
         InputError: The cell holds none, or is not there.
     """
-    column, row = known["axis"], known["index"]
+    column, row = known.get("axis"), known.get("index")
+    if not column or row is None:
+        raise InputError(
+            f"{path.name}: a cell is named by its column (axis) and row (index); found "
+            f"{column or 'no column'}, {'no row' if row is None else f'row {row}'}",
+            kind="unreadable_image",
+        )
     if path.suffix in COLUMNAR:
         from semihvision.core.columnar import cell
 
@@ -108,8 +114,9 @@ def _opened(data: bytes, name: str) -> Image.Image:
         f"{name}: an image of more than {MAX_PIXELS} pixels", kind="image_too_large"
     )
     try:
-        opened = Image.open(io.BytesIO(data), formats=FORMATS)
-    except _BOMBS:
+        with muted():  # Pillow warns of a size that is refused below
+            opened = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError:
         raise too_large from None
     except _ERRORS as error:
         raise InputError(

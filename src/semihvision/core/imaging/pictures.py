@@ -21,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from semihvision.core.errors import InputError
 from semihvision.core.imaging import MAX_PIXELS
+from semihvision.core.imaging.refusals import muted
 from semihvision.core.imaging.windowing import apply_window
 from semihvision.core.reasons import in_words
 from semihvision.core.record import ImageRef
@@ -30,7 +31,6 @@ if TYPE_CHECKING:  # cards and `semihvision sources` need no numpy
 
 FORMATS = ("png", "jpeg")
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I")
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def read(path: Path, image: ImageRef) -> "NDArray[Any]":
@@ -87,12 +87,14 @@ def probe(
 def _opened(path: Path, name: str) -> Iterator[Image.Image]:
     """An image of a format with a reader and of an allowed size; decoding errors are refusals."""
     try:
-        with Image.open(path) as opened:
+        with muted():  # Pillow warns of a size that is refused below
+            image = Image.open(path)
+        with image as opened:
             _refuse_by_header(opened, name)
             yield opened
     except InputError:
         raise
-    except _BOMBS as error:
+    except Image.DecompressionBombError as error:
         raise InputError(
             f"{name}: far more than the {MAX_PIXELS} pixels that are read; reduce or crop it",
             kind="image_too_large",

@@ -12,14 +12,21 @@ _ONE_AT_A_TIME = RLock()
 
 
 @contextmanager
-def refusing(name: str) -> Iterator[None]:
-    """Turns whatever a damaged file makes the libraries raise into a refusal without its text.
+def muted() -> Iterator[None]:
+    """Keeps libraries from warning: in words of theirs, which may quote headers.
 
-    Their warnings quote headers, so they are muted. The filters of warnings are the process's: two
-    threads that mute and restore them by turns would let some through, hence the lock.
+    The filters of warnings are the process's: two threads that mute and restore them by turns would
+    let some through, hence the lock.
     """
     with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def refusing(name: str) -> Iterator[None]:
+    """Turns whatever a damaged file makes the libraries raise into a refusal without its text."""
+    with muted():
         try:
             yield
         except (InputError, MemoryError, ImportError):
