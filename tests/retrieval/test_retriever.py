@@ -19,7 +19,8 @@ from semihvision.retrieval.embedders import Vectors, unit_rows
 from semihvision.retrieval.folder import Table
 from semihvision.retrieval.fusion import RANK_OFFSET, Ranking, fuse
 from semihvision.retrieval.guidelines import demo_guidelines
-from semihvision.retrieval.search import KINDS, Retriever
+from semihvision.retrieval.hit import KINDS
+from semihvision.retrieval.search import Retriever
 from semihvision.retrieval.vectors import ExactIndex
 
 

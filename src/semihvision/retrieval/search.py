@@ -11,7 +11,7 @@ texts of its most similar cases.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Literal
 
 import numpy as np
 from PIL.Image import Image
@@ -19,60 +19,20 @@ from PIL.Image import Image
 from semihvision.core.errors import InputError
 from semihvision.retrieval.cases import Group, Item, group_of
 from semihvision.retrieval.embedders import (
-    Embedder,
-    FittedEmbedder,
     ImageEmbedder,
     TextEmbedder,
     Vectors,
-    create_embedder,
 )
-from semihvision.retrieval.folder import TEXT_STATE, Table, read_items, read_meta, read_tables
-from semihvision.retrieval.fusion import Fused, Ranking, best_first, fuse
-from semihvision.retrieval.index import HnswIndex
-from semihvision.retrieval.vectors import ExactIndex, VectorIndex
-
-Kind = Literal["case", "guideline"]
-Backend = Literal["hnswlib", "exact"]
-
-KINDS: tuple[Kind, ...] = ("case", "guideline")
-BACKENDS: tuple[Backend, ...] = ("hnswlib", "exact")
+from semihvision.retrieval.folder import Table, read_items, read_meta, read_tables
+from semihvision.retrieval.fusion import Ranking, best_first, fuse
+from semihvision.retrieval.hit import KINDS, Hit, Kind, hit_of
+from semihvision.retrieval.opening import BACKENDS, Backend, open_embedders, open_indexes
+from semihvision.retrieval.vectors import VectorIndex
 
 NEIGHBOUR_CASES = 3
 """Similar cases whose texts, averaged, stand in for the missing text of an image."""
 
 _DEPTH = 50
-
-
-class Hit(NamedTuple):
-    """One thing that was found.
-
-    Attributes:
-        ref: Record id, or reference of a guideline passage.
-        kind: ``case`` or ``guideline``.
-        source: Source of the case or publisher of the guideline.
-        sources: Every source whose terms bind `text`; see `Item.sources`. Whoever sends `text` to
-            an endpoint has to ask the policy about all of them.
-        group_id: Patient, case or article; for a guideline its document.
-        score: Cosine in [-1, 1]; the highest one, where several rankings found it.
-        title: One line.
-        text: The case's words or the passage; empty for a case of bare images.
-        url: Where a guideline stands; empty for a case.
-        split: Split of a case; ``test`` only in an index that was built to include it.
-        via: The rankings that found it, joined by ``+``: ``text``, ``image``, ``text->image``,
-            ``image->text``, or ``similar cases`` for guidelines reached from an image alone.
-    """
-
-    ref: str
-    kind: Kind
-    source: str
-    sources: tuple[str, ...]
-    group_id: str
-    score: float
-    title: str
-    text: str
-    url: str
-    split: str
-    via: str
 
 
 class Retriever:
@@ -130,28 +90,14 @@ class Retriever:
             raise InputError(f"unknown backend {backend!r}; known: {', '.join(BACKENDS)}")
         meta = read_meta(folder)
         tables = read_tables(folder, meta)
-        indexes: dict[str, VectorIndex] = {}
-        for table in tables:
-            if backend == "exact":
-                indexes[table.name] = ExactIndex(table.vectors)
-            else:
-                path = folder / f"{table.name}.hnsw"
-                indexes[table.name] = HnswIndex.load(path, table.vectors, meta.settings)
-        named = {name: str(says["name"]) for name, says in meta.embedders.items()}
-        given: dict[str, Embedder | None] = {"text": text_embedder, "image": image_embedder}
-        loaded: dict[str, Embedder] = {}
-        for modality, name in named.items():
-            made = given[modality] or loaded.get(name) or _restored(name, folder)
-            _check_embedder(made, meta.embedders[modality], folder)
-            given[modality] = loaded[name] = made
+        indexes = open_indexes(folder, meta, tables, backend)
+        embedders = open_embedders(folder, meta, text=text_embedder, image=image_embedder)
         return cls(
             items=read_items(folder),
             tables=tables,
             indexes=indexes,
-            text_embedder=cast("TextEmbedder | None", given["text"] if "text" in named else None),
-            image_embedder=cast(
-                "ImageEmbedder | None", given["image"] if "image" in named else None
-            ),
+            text_embedder=embedders.text,
+            image_embedder=embedders.image,
             sha256=meta.sha256,
         )
 
@@ -197,7 +143,7 @@ class Retriever:
             rankings += self._rank("image", seen, kinds, excluded, depth)
             if text is None and "guideline" in kinds and not self._shared_space:
                 rankings += self._guidelines_by_cases(seen, excluded, depth)
-        return [_hit(self.items[found.row], found) for found in fuse(rankings)[:k]]
+        return [hit_of(self.items[found.row], found) for found in fuse(rankings)[:k]]
 
     @property
     def _shared_space(self) -> bool:
@@ -299,35 +245,3 @@ class Retriever:
             if len(best) >= k or fetch == len(owners):
                 return sorted(best.items(), key=best_first)[:k]
             fetch *= 2
-
-
-def _hit(item: Item, found: Fused) -> Hit:
-    return Hit(
-        ref=item.ref,
-        kind=cast("Kind", item.kind),
-        source=item.source,
-        sources=item.sources,
-        group_id=item.group_id,
-        score=found.score,
-        title=item.title,
-        text=item.text,
-        url=item.url,
-        split=item.split,
-        via=found.via,
-    )
-
-
-def _restored(name: str, folder: Path) -> Embedder:
-    made = create_embedder(name)
-    if isinstance(made, FittedEmbedder):
-        made.load(folder / TEXT_STATE)
-    return made
-
-
-def _check_embedder(embedder: Embedder, says: dict[str, object], folder: Path) -> None:
-    found = {"name": embedder.name, "version": embedder.version, "dimension": embedder.dimension}
-    if found != says:
-        raise InputError(
-            f"{folder}: built with embedder {says}, opened with {found}; "
-            "open it with the same embedder or build it again"
-        )
