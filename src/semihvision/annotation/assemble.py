@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from semihvision.annotation.draft import Draft, DraftQA
 from semihvision.annotation.gates import Evidence, check, evidence, refused_by
+from semihvision.annotation.provenance import Judged, entry_id, origin_id, provenance_of
 from semihvision.annotation.settings import AnnotationSettings
 from semihvision.core.errors import RefusedItem
 from semihvision.core.hashing import hash_text
@@ -14,9 +15,7 @@ from semihvision.core.record import (
     Conversation,
     ConversationTurn,
     Gate,
-    Provenance,
     Record,
-    Retrieved,
     Text,
 )
 from semihvision.core.splits import strictest_split
@@ -43,16 +42,6 @@ class Assembled:
 _SplitPart = TypeVar("_SplitPart", QA, Conversation)
 
 
-class _Judged(NamedTuple):
-    part_id: str
-    gates: tuple[Gate, ...]
-
-
-def origin_id(draft: Draft) -> str:
-    """Id of the provenance entry of a whole draft; the same draft always has the same."""
-    return f"gen-{draft.key[:16]}"
-
-
 def assemble(record: Record, draft: Draft, settings: AnnotationSettings) -> Assembled:
     """Appends what passes the gates to a record; nothing that was there changes.
 
@@ -65,7 +54,7 @@ def assemble(record: Record, draft: Draft, settings: AnnotationSettings) -> Asse
     if any(entry.provenance_id == origin for entry in record.provenance):
         return Assembled(record=record, gates=(), refused=())
     own = evidence(record, settings)
-    judged: list[_Judged] = []
+    judged: list[Judged] = []
     texts = _caption(draft, origin, own, settings, judged)
     qa = _questions(record, draft, origin, own, settings, judged)
     unverified = {
@@ -82,7 +71,7 @@ def assemble(record: Record, draft: Draft, settings: AnnotationSettings) -> Asse
             texts=(*record.texts, *texts),
             qa=(*record.qa, *_in_split(qa, split)),
             conversations=(*record.conversations, *_in_split(conversations, split)),
-            provenance=(*record.provenance, *_provenance(record, draft, origin, kept)),
+            provenance=(*record.provenance, *provenance_of(record, draft, origin, kept)),
         )
     return Assembled(
         record=changed,
@@ -96,7 +85,7 @@ def _caption(
     origin: str,
     own: Evidence,
     settings: AnnotationSettings,
-    judged: list[_Judged],
+    judged: list[Judged],
 ) -> list[Text]:
     part = f"{origin}-caption"
     gates = check(
@@ -107,7 +96,7 @@ def _caption(
         own=own,
         settings=settings,
     )
-    judged.append(_Judged(part, gates))
+    judged.append(Judged(part, gates))
     if refused_by(gates):
         return []
     return [
@@ -117,7 +106,7 @@ def _caption(
             text=draft.caption.strip(),
             language=draft.language,
             image_ids=draft.caption_image_ids,
-            provenance_id=_entry_id(part),
+            provenance_id=entry_id(part),
         )
     ]
 
@@ -128,7 +117,7 @@ def _questions(
     origin: str,
     own: Evidence,
     settings: AnnotationSettings,
-    judged: list[_Judged],
+    judged: list[Judged],
 ) -> list[QA]:
     seen = {_question_key(qa) for qa in record.current(record.qa)}
     kept = []
@@ -145,7 +134,7 @@ def _questions(
         content = "\n".join((qa.question, qa.answer, *qa.image_ids))
         # The number keeps a refused repetition apart from the question it repeats.
         part = f"{origin}-qa{number}-{hash_text(content)[:8]}"
-        judged.append(_Judged(part, gates))
+        judged.append(Judged(part, gates))
         if refused_by(gates):
             continue
         seen.add(_question_key(qa))
@@ -156,7 +145,7 @@ def _questions(
                 answer=qa.answer.strip(),
                 answer_type=qa.answer_type,
                 image_ids=qa.image_ids,
-                provenance_id=_entry_id(part),
+                provenance_id=entry_id(part),
             )
         )
     return kept
@@ -175,7 +164,7 @@ def _conversations(
     questions: list[QA],
     origin: str,
     unverified: set[str],
-    judged: list[_Judged],
+    judged: list[Judged],
 ) -> list[Conversation]:
     """One conversation for each set of images: the caption first, then its questions."""
     groups: dict[tuple[str, ...], list[tuple[str, str, str]]] = {}
@@ -190,13 +179,13 @@ def _conversations(
         part = f"{origin}-conversation{number}"
         doubtful = any(part_id in unverified for part_id, _, _ in exchanges)
         detail = "holds an unverified part" if doubtful else ""
-        judged.append(_Judged(part, (Gate(name="supported", passed=not doubtful, detail=detail),)))
+        judged.append(Judged(part, (Gate(name="supported", passed=not doubtful, detail=detail),)))
         made.append(
             Conversation(
                 conversation_id=part,
                 turns=_turns(exchanges, len(image_ids)),
                 image_ids=image_ids,
-                provenance_id=_entry_id(part),
+                provenance_id=entry_id(part),
             )
         )
     return made
@@ -218,56 +207,7 @@ def _unmarked(text: str) -> str:
     return text.replace("<image>", "image")
 
 
-def _provenance(record: Record, draft: Draft, origin: str, kept: list[_Judged]) -> list[Provenance]:
-    shown, total = len(draft.image_ids), len(record.images)
-    withheld = ", ".join(sorted(set(draft.withheld)))
-    whole = (
-        Gate(
-            name="all_images_shown",
-            passed=shown == total,
-            detail="" if shown == total else f"{shown} of {total}",
-        ),
-        Gate(
-            name="context_permitted",
-            passed=not withheld,
-            detail=f"withheld by policy: {withheld}" if withheld else "",
-        ),
-    )
-    first = Provenance(
-        provenance_id=origin,
-        producer=draft.producer,
-        model=draft.model,
-        prompt_hash=draft.prompt_hash,
-        retrieved=tuple(
-            Retrieved(ref=item.ref, kind=item.kind, score=item.score, sources=item.sources)
-            for item in draft.context
-        ),
-        tokens_in=draft.tokens_in,
-        tokens_out=draft.tokens_out,
-        cost_usd=draft.cost_usd,
-        created_at=draft.created_at,
-        gates=whole,
-    )
-    children = [
-        Provenance(
-            provenance_id=_entry_id(one.part_id),
-            parent_id=origin,
-            producer=draft.producer,
-            model=draft.model,
-            prompt_hash=draft.prompt_hash,
-            created_at=draft.created_at,
-            gates=one.gates,
-        )
-        for one in kept
-    ]
-    return [first, *children]
-
-
-def _entry_id(part_id: str) -> str:
-    return f"{part_id}-p"
-
-
-def _refused(record: Record, one: _Judged) -> RefusedItem:
+def _refused(record: Record, one: Judged) -> RefusedItem:
     failed = refused_by(one.gates)[0]
     return RefusedItem(
         item=f"{record.record_id}#{one.part_id}",

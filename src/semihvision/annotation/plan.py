@@ -11,9 +11,9 @@ from semihvision.annotation.draft import Task
 from semihvision.annotation.model import ModelProducer
 from semihvision.annotation.paths import choose_path
 from semihvision.annotation.prompts import render
-from semihvision.annotation.runner import work_key
 from semihvision.annotation.settings import AnnotationPath, AnnotationSettings
 from semihvision.annotation.store import finished_keys, store_path
+from semihvision.annotation.worklist import work_key
 from semihvision.core.card import card
 from semihvision.core.lineage import sources_of
 from semihvision.core.parquet import read_records
