@@ -204,4 +204,7 @@ def test_stats_by_licence_say_what_may_be_done(
     assert eurorad["redistribution"] == card("eurorad").redistribution
 
     assert main(["records", "stats", str(five), "--licences"]) == 0
-    assert "passing on" in said(capsys)
+    shown = said(capsys)
+    assert "passing on" in shown
+    assert "zero_ret" not in shown  # a table would cut it within a word
+    assert "no human" in shown

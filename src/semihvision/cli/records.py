@@ -105,7 +105,8 @@ def _licences(file: Path, *, as_json: bool) -> int:
         (
             row["licence"] + (", share alike" if row["share_alike"] else ""),
             ", ".join(row["sources"]),
-            row["to_a_hosted_model"],
+            # With blanks, so that the names of settings are not cut within a word.
+            row["to_a_hosted_model"].replace("_", " "),
             row["redistribution"] + ("" if row["exports_text"] else ", no text in any export"),
             row["commercial_use"],
             f"{row['records']:,} ({row['images']:,} images)",
