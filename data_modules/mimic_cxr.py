@@ -24,11 +24,19 @@ Known (owners' code, MIT-LCP/mimic-cxr): the paths, the metadata's columns, the 
     to a hosted model only with zero retention, no training use and no human review.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from data_modules.mimic_reports import chosen_sections
+from data_modules.mimic_tables import (
+    FINDINGS,
+    LABELLERS,
+    Row,
+    rows_by_id,
+    split_of,
+    studies_of,
+    table_names,
+)
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.components import Component
@@ -36,7 +44,7 @@ from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.paths import inside
 from semihvision.core.record import ImageRef, Label, Record, Text
-from semihvision.core.tables import csv_rows, required_file
+from semihvision.core.tables import required_file
 
 CARD = Card(
     name="mimic_cxr",
@@ -105,32 +113,6 @@ CARD = Card(
     notes="What the licence says on commercial use was not read; derivatives count as the data.",
 )
 
-TABLE = "mimic-cxr-2.0.0-{name}.csv"
-METADATA_COLUMNS = (
-    "dicom_id", "subject_id", "study_id", "PerformedProcedureStepDescription", "ViewPosition",
-    "Rows", "Columns", "StudyDate", "StudyTime", "ProcedureCodeSequence_CodeMeaning",
-    "ViewCodeSequence_CodeMeaning", "PatientOrientationCodeSequence_CodeMeaning",
-)  # fmt: skip
-FINDINGS = (
-    "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Enlarged Cardiomediastinum",
-    "Fracture", "Lung Lesion", "Lung Opacity", "No Finding", "Pleural Effusion", "Pleural Other",
-    "Pneumonia", "Pneumothorax", "Support Devices",
-)  # fmt: skip
-LABELLERS = {"chexpert": "CheXpert", "negbio": "NegBio"}
-SPLITS = {"train": "train", "validate": "validation", "test": "test"}
-
-_USED_COLUMNS = ("dicom_id", "subject_id", "study_id", "ViewPosition")
-_ID_FORMS = {
-    "dicom_id": re.compile(r"[0-9a-f-]+"),
-    "subject_id": re.compile(r"[0-9]+"),
-    "study_id": re.compile(r"[0-9]+"),
-    "StudyDate": re.compile(r"([0-9]{8})?"),
-}
-_STATES = ("1", "1.0", "0", "0.0", "-1", "-1.0", "")
-"""What a labeller says of a finding: present, absent, uncertain, not mentioned."""
-
-Row = dict[str, str]
-
 
 def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
     """Yields one record per study, in the order of the metadata table.
@@ -146,94 +128,21 @@ def read(root: Path, refused: RefusalLog) -> Iterator[Record]:
         InputError: There is no metadata table, or a column is missing.
     """
     metadata = required_file(root, *table_names("metadata"))
-    splits = _by_id(root, "split", ("dicom_id", "split"), refused)
+    splits = rows_by_id(root, "split", ("dicom_id", "split"), refused)
     labels = {
-        system: _by_id(root, name, ("study_id", *FINDINGS), refused) or {}
+        system: rows_by_id(root, name, ("study_id", *FINDINGS), refused) or {}
         for name, system in LABELLERS.items()
     }
-    for study, rows in _studies(metadata, refused).items():
+    for study, rows in studies_of(metadata, refused).items():
         found = [(system, table[study]) for system, table in labels.items() if study in table]
         try:
-            split = _split(rows, splits)
+            split = split_of(rows, splits)
             record = _record(root, study, rows, split, _labels(found), refused)
         except InputError as error:
             refused.add(f"study {study}", reason=str(error), kind=error.kind, file=metadata.name)
             continue
         if record is not None:
             yield record
-
-
-def table_names(name: str) -> tuple[str, str]:
-    """File names a table may have: plain and gzip-compressed."""
-    plain = TABLE.format(name=name)
-    return plain, plain + ".gz"
-
-
-def _studies(metadata: Path, refused: RefusalLog) -> dict[str, list[Row]]:
-    """The rows of every study; ids have their form, so that they may stand in messages."""
-    studies: dict[str, list[Row]] = {}
-    seen: set[str] = set()
-    for line, row in csv_rows(metadata, _USED_COLUMNS, refused):
-        wrong = [name for name, form in _ID_FORMS.items() if not form.fullmatch(row.get(name, ""))]
-        if wrong:
-            reason = (
-                f"{', '.join(wrong)}: expected digits; in dicom_id hexadecimal digits and hyphens, "
-                "in StudyDate eight or none"
-            )
-            refused.add(f"line {line}", reason=reason, kind="invalid_row", file=metadata.name)
-        elif row["dicom_id"] in seen:
-            reason = "this dicom_id was already used"
-            refused.add(f"line {line}", reason=reason, kind="repeated_id", file=metadata.name)
-        else:
-            seen.add(row["dicom_id"])
-            studies.setdefault(row["study_id"], []).append(row)
-    return studies
-
-
-def _by_id(
-    root: Path, name: str, columns: tuple[str, ...], refused: RefusalLog
-) -> dict[str, Row] | None:
-    """The rows of an optional table by its first column; None where there is no such table.
-
-    A repeated row is refused; where it says something else, so is the first one. A row of labels
-    with a cell that is none is refused.
-    """
-    path = next((root / name for name in table_names(name) if (root / name).is_file()), None)
-    if path is None:
-        return None
-    table: dict[str, Row] = {}
-    contradicted: set[str] = set()
-    for line, row in csv_rows(path, columns, refused):
-        if name in LABELLERS and any(row[column].strip() not in _STATES for column in FINDINGS):
-            reason = "a label: expected 1.0, 0.0, -1.0 or nothing"
-            refused.add(f"line {line}", reason=reason, kind="invalid_row", file=path.name)
-            continue
-        key = row[columns[0]]
-        first = table.setdefault(key, row)
-        if first is row:
-            continue
-        reason, kind = f"this {columns[0]} was already used; the first is kept", "repeated_id"
-        if any(first[column] != row[column] for column in columns):
-            reason = f"this {columns[0]} was already used with other values; none is kept"
-            kind = "contradicting_rows"
-            contradicted.add(key)
-        refused.add(f"line {line}", reason=reason, kind=kind, file=path.name)
-    return {key: row for key, row in table.items() if key not in contradicted}
-
-
-def _split(rows: list[Row], splits: dict[str, Row] | None) -> str:
-    """The study's split; empty where the owners' table of splits is not there."""
-    if splits is None:
-        return ""
-    if not all(row["dicom_id"] in splits for row in rows):
-        raise InputError("not all of its images have a row in the split table", kind="no_split")
-    found = {splits[row["dicom_id"]]["split"] for row in rows}
-    if len(found) > 1 or not found <= set(SPLITS):
-        raise InputError(
-            f"split: expected one of {', '.join(SPLITS)}, the same for the whole study",
-            kind="invalid_row",
-        )
-    return SPLITS[found.pop()]
 
 
 def study_folder(subject: str, study: str) -> str:

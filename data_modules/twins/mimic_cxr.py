@@ -9,13 +9,8 @@ from typing import NamedTuple
 
 from numpy.random import Generator, default_rng
 
-from data_modules.mimic_cxr import (
-    FINDINGS,
-    LABELLERS,
-    METADATA_COLUMNS,
-    study_folder,
-    table_names,
-)
+from data_modules.mimic_cxr import study_folder
+from data_modules.mimic_tables import FINDINGS, LABELLERS, METADATA_COLUMNS, table_names
 from data_modules.phantom_words import lesions, other_side, sentence
 from data_modules.phantoms import Factors, design, draw
 

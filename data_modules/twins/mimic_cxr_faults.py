@@ -4,7 +4,8 @@ import codecs
 import gzip
 from pathlib import Path
 
-from data_modules.mimic_cxr import study_folder, table_names
+from data_modules.mimic_cxr import study_folder
+from data_modules.mimic_tables import table_names
 from data_modules.twins.faults import FaultyTwin, Planted
 from data_modules.twins.mimic_cxr import Row, Tables, draw_studies, write_tables
 from data_modules.twins.planting import IMAGE_FAULTS

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_modules import mimic_cxr
+from data_modules import mimic_cxr, mimic_tables
 from data_modules.mimic_reports import report_sections
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.record import Record
@@ -28,7 +28,7 @@ REPORT = """                                 FINAL REPORT
  No acute process.
 """  # noqa: W291, W293 -- the owner's form has these blanks
 STUDY = "files/p10/p10000001/s50000001"
-COLUMNS = mimic_cxr.METADATA_COLUMNS
+COLUMNS = mimic_tables.METADATA_COLUMNS
 
 
 def table(path: Path, columns: tuple[str, ...], *rows: dict[str, str]) -> None:
@@ -79,7 +79,7 @@ def test_a_study_becomes_a_record(tmp_path: Path) -> None:
     split = {"dicom_id": "a-1", "study_id": "1", "subject_id": "1", "split": "validate"}
     table(root / "mimic-cxr-2.0.0-split.csv", tuple(split), split, {**split, "dicom_id": "a-2"})
     labels = {"subject_id": "10000001", "study_id": "50000001"}
-    columns = (*labels, *mimic_cxr.FINDINGS)
+    columns = (*labels, *mimic_tables.FINDINGS)
     table(root / "plain.csv", columns, {**labels, "Edema": "-1.0", "Pneumonia": "0.0"})
     zipped = gzip.compress((root / "plain.csv").read_bytes())
     (root / "mimic-cxr-2.0.0-chexpert.csv.gz").write_bytes(zipped)
@@ -228,7 +228,7 @@ def test_rows_said_twice_are_refused_and_contradicting_labels_not_used(tmp_path:
     labels = {"subject_id": "10000001", "study_id": "50000001"}
     table(
         root / "mimic-cxr-2.0.0-chexpert.csv",
-        (*labels, *mimic_cxr.FINDINGS),
+        (*labels, *mimic_tables.FINDINGS),
         {**labels, "Edema": "1.0"},
         {**labels, "Edema": "0.0"},
     )
@@ -258,7 +258,7 @@ def test_shifted_cells_are_refused_without_being_quoted(column: str, tmp_path: P
 def test_a_label_that_is_none_and_a_date_in_another_form_are_refused(tmp_path: Path) -> None:
     root = write(tmp_path, image_row(), {**image_row("a-2"), "StudyDate": "6 May 2180"})
     labels = {"subject_id": "10000001", "study_id": "50000001", "Edema": "Jane Doe"}
-    columns = ("subject_id", "study_id", *mimic_cxr.FINDINGS)
+    columns = ("subject_id", "study_id", *mimic_tables.FINDINGS)
     table(root / "mimic-cxr-2.0.0-negbio.csv", columns, labels)
 
     (record,), refused = read(root)
