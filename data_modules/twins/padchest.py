@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import default_rng
 from PIL import Image
 
-from data_modules.padchest import COLUMNS, TABLE
+from data_modules.padchest_rows import COLUMNS, TABLE
 from data_modules.phantoms import Factors, Phantom, design, draw
 from semihvision.core.files import open_atomically
 

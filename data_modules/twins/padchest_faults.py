@@ -3,7 +3,8 @@
 import codecs
 from pathlib import Path
 
-from data_modules.padchest import KNOWN_CORRUPT, SPELLINGS, TABLE
+from data_modules.padchest_images import KNOWN_CORRUPT
+from data_modules.padchest_rows import SPELLINGS, TABLE
 from data_modules.twins.faults import FaultyTwin, truncate
 from data_modules.twins.padchest import Row, draw_studies, write_table
 from data_modules.twins.planting import IMAGE_FAULTS, Sheet

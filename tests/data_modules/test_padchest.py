@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_modules import padchest
+from data_modules import padchest, padchest_rows
 from data_modules.twins.padchest import write_table
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import read_image
@@ -137,7 +137,7 @@ def test_rows_with_other_reports_keep_both(tmp_path: Path) -> None:
 
 def test_spellings_of_the_readme_and_other_orders_are_read(tmp_path: Path) -> None:
     root = write(tmp_path, ROW)
-    table = root / padchest.TABLE
+    table = root / padchest_rows.TABLE
     text = table.read_text(encoding="utf-8").replace(",ExposureTime,", ",ExposureTime_DICOM,")
     rows = [line.split(",", 2) for line in text.replace("labelCUIS", "LabelCUIS").splitlines()]
     table.write_text("\n".join(f"{b},{a},{c}" for a, b, c in rows), encoding="utf-8")
@@ -179,7 +179,7 @@ def test_a_bad_row_is_refused_by_line_without_being_quoted(
 
     assert [len(record.images) for record in records] == [1]
     (item,) = refused.items
-    assert (item.item, item.kind, item.file) == ("line 3", "invalid_row", padchest.TABLE)
+    assert (item.item, item.kind, item.file) == ("line 3", "invalid_row", padchest_rows.TABLE)
     assert column.removesuffix("Center_DICOM").removesuffix("Width_DICOM") in item.reason
     assert value == "" or value not in str(item)
 
@@ -187,7 +187,7 @@ def test_a_bad_row_is_refused_by_line_without_being_quoted(
 def test_a_table_that_lacks_a_column_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no file PADCHEST_.*\.csv or PADCHEST_.*\.csv\.gz"):
         read(tmp_path)
-    (tmp_path / padchest.TABLE).write_text("ImageID,Labels\n")
+    (tmp_path / padchest_rows.TABLE).write_text("ImageID,Labels\n")
     with pytest.raises(InputError, match="no column ImageDir, StudyDate_DICOM"):
         read(tmp_path)
 
