@@ -10,7 +10,7 @@ from annotation_records import (
 
 from semihvision.annotation.plan import plan
 from semihvision.core.lineage import sources_of
-from semihvision.core.policy import CONDITIONS, Permission
+from semihvision.core.policy import CONDITIONS, OWNER_REFUSED, Permission
 from semihvision.core.record import Provenance, Record, Retrieved
 
 
@@ -87,3 +87,19 @@ def test_provenance_keeps_the_sources_of_what_was_retrieved(bench: MakeBench) ->
     made.retriever = ListRetriever([case_hit(ref="folder/7", sources=("folder", "mimic_cxr"))])
     made.run()
     assert sources_of(made.written()["folder/c"]) == ("folder", "mimic_cxr")
+
+
+def test_nothing_is_looked_up_for_a_record_that_its_owner_refuses(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-a-real-key")
+    one = bare("c")
+    licence = one.licence.model_copy(update={"conditions": (OWNER_REFUSED,)})
+    made = bench(one.edited(licence=licence))
+    endpoint = "https://api.example.org/v1"
+    allowed = [Permission(source="folder", endpoint=endpoint, states=tuple(CONDITIONS))]
+
+    summary = made.run(made.client(allowed, base_url=endpoint))
+
+    assert summary.refused == {"policy": 1}
+    assert made.retriever.queries == []
