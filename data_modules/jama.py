@@ -33,6 +33,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from data_modules.cells import image_of_cell
+from data_modules.jama_answers import OPTION_FIELDS, answer_index, options_of, text_of
 from data_modules.reading import OWNER, licence_of
 from semihvision.core.card import Card
 from semihvision.core.components import Component
@@ -78,10 +79,6 @@ CARD = Card(
     ),
 )
 
-LETTERS = "ABCD"
-OPTION_FIELDS = ("opa", "opb", "opc", "opd")
-_LETTER = re.compile(r"^\(?[A-D][.):]\s*")
-"""A letter that repeats an option's place: "A. Sarcoidosis", "(A) ..."; not "A large mass"."""
 _ID = re.compile(r"[\w.:-]{1,64}")
 _LINKS = "jama_links.json"
 _FILES = ("jama.jsonl", "jama_raw.json", "jama_raw.csv")
@@ -161,18 +158,18 @@ def _record(root: Path, row: dict[str, Any]) -> Record:
     case_id = _case_id(row)
     if not case_id:
         raise InputError("expected an id or a link", kind="invalid_row")
-    options = _options(row)
+    options = options_of(row)
     images = tuple(_images(root, row))
     shown = tuple(image.image_id for image in images)
     texts = [
         Text(text_id=kind, kind=kind, text=value, provenance_id=OWNER.provenance_id)
         for kind, value in (
-            ("discussion", _text(row, "explanation")),
-            ("diagnosis", _text(row, "diagnosis")),
+            ("discussion", text_of(row, "explanation")),
+            ("diagnosis", text_of(row, "diagnosis")),
         )
         if value
     ]
-    field = _text(row, "field")
+    field = text_of(row, "field")
     try:
         return Record(
             record_id=f"jama/{case_id}",
@@ -187,8 +184,8 @@ def _record(root: Path, row: dict[str, Any]) -> Record:
             qa=(
                 QA(
                     qa_id="question",
-                    question=_text(row, "question"),
-                    answer=options[_answer_index(row, options)],
+                    question=text_of(row, "question"),
+                    answer=options[answer_index(row, options)],
                     options=options,
                     answer_type="CLOSED",
                     image_ids=shown,
@@ -208,57 +205,3 @@ def _images(root: Path, row: dict[str, Any]) -> Iterator[ImageRef]:
         raise InputError("images: expected a list of paths", kind="invalid_row")
     for number, path in enumerate(paths):
         yield image_of_cell(root, path, image_id=f"image{number}")
-
-
-def _options(row: dict[str, Any]) -> tuple[str, ...]:
-    texts = [_text(row, field) for field in OPTION_FIELDS]
-    if [text.lstrip("(")[:1] for text in texts if _LETTER.match(text)] == list(LETTERS):
-        texts = [_LETTER.sub("", text) for text in texts]
-    if not all(texts) or len({text.casefold() for text in texts}) < len(texts):
-        names = ", ".join(OPTION_FIELDS)
-        raise InputError(f"{names}: expected four different non-empty texts", kind="options")
-    return tuple(texts)
-
-
-def _answer_index(row: dict[str, Any], options: tuple[str, ...]) -> int:
-    """Place of the right option, from `answer_idx` (a letter or a position) and `answer`.
-
-    A position may count from 0 or from 1, which `answer` decides; the two must agree.
-    """
-    fitting = set(range(len(options)))
-    index = row.get("answer_idx")
-    given = "" if index is None else str(index).strip().upper()
-    if given and given in LETTERS:
-        fitting = {LETTERS.index(given)}
-    elif given in ("0", "1", "2", "3", "4"):
-        fitting &= {int(given), int(given) - 1}
-    elif given:
-        raise InputError("answer_idx: expected a letter A to D or a place 0 to 4", kind="answer")
-    answer = _text(row, "answer")
-    if answer:
-        fitting &= {
-            place
-            for place, (letter, option) in enumerate(zip(LETTERS, options, strict=True))
-            if _names(answer, letter, option)
-        }
-    if len(fitting) != 1:
-        reason = "answer_idx and answer: expected them to name one and the same option"
-        raise InputError(reason, kind="answer")
-    return fitting.pop()
-
-
-def _names(answer: str, letter: str, option: str) -> bool:
-    """Whether an answer is this option: its letter, its text, or both."""
-    if answer.lstrip("(")[:1] == letter and _same(_LETTER.sub("", answer), option):
-        return True
-    return _same(answer, letter) or _same(answer, option)
-
-
-def _same(one: str, other: str) -> bool:
-    """Equal but for case, runs of blanks and a final period."""
-    return one.casefold().rstrip(".").split() == other.casefold().rstrip(".").split()
-
-
-def _text(row: dict[str, Any], field: str) -> str:
-    value = row.get(field)
-    return value.strip() if isinstance(value, str) else ""

@@ -5,7 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from data_modules.jama import LETTERS, OPTION_FIELDS
+from data_modules.jama_answers import LETTERS, OPTION_FIELDS
 from data_modules.phantoms import Factors, draw
 from data_modules.twins.planting import write_lines
 
