@@ -22,20 +22,18 @@ Known: nothing but the pixels and what `columns.yaml` (`data_modules.column_map`
     not passed over. A DICOM file of several frames and NIfTI volumes are refused: give slices.
 """
 
-import re
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from pathlib import Path
 
 from data_modules.cells import image_of_cell
 from data_modules.column_map import ColumnMap, read_column_map
+from data_modules.folder_rows import Row, rows_by_record
 from data_modules.reading import OWNER, licence_of, valid_record
 from semihvision.core.card import Card
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.images import probe_image
 from semihvision.core.paths import inside
 from semihvision.core.record import QA, ImageRef, Label, Record, Text
-from semihvision.core.tables import csv_rows, jsonl_rows
 
 CARD = Card(
     name="folder",
@@ -60,19 +58,6 @@ CARD = Card(
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm")
 COLUMNS_FILE = "columns.yaml"
-
-_ID = re.compile(r"[\w .:/+-]{1,128}")
-
-Cells = dict[str, str]
-
-
-class _Row(NamedTuple):
-    """A usable row: its place, its cells, and our words for those of closed fields."""
-
-    item: str
-    path: str
-    cells: Cells
-    about: tuple[str, ...]
 
 
 def read(root: Path, refused: RefusalLog, *, columns: str = COLUMNS_FILE) -> Iterator[Record]:
@@ -104,61 +89,14 @@ def _of_table(
     root: Path, table: Path, mapped: ColumnMap, refused: RefusalLog, own: set[str]
 ) -> Iterator[Record]:
     """Records of the table; `own` gets every path that it names."""
-    together: dict[str, list[_Row]] = {}
-    for item, cells in _rows(table, mapped, refused):
-        try:
-            row = _usable(item, cells, mapped, own)
-            known = together.setdefault(mapped.cell(cells, mapped.record) or row.path, [])
-            if known and known[0].about != row.about:
-                what = "group, split, modality or body part"
-                raise InputError(f"another {what} than its record", kind="contradicting_rows")
-            if any(one.cells == row.cells for one in known):
-                raise InputError("the row is there already", kind="repeated_id")
-        except InputError as error:
-            refused.add(item, reason=str(error), kind=error.kind, file=table.name)
-        else:
-            known.append(row)
-    for name, rows in together.items():
-        record = _record(root, name, rows, mapped, refused, table.name) if rows else None
+    for name, rows in rows_by_record(table, mapped, refused, own).items():
+        record = _record(root, name, rows, mapped, refused, table.name)
         if record is not None:
             yield record
 
 
-def _rows(table: Path, mapped: ColumnMap, refused: RefusalLog) -> Iterator[tuple[str, Cells]]:
-    if table.suffix != ".jsonl":
-        found = csv_rows(
-            table, mapped.columns(), refused, delimiter=mapped.delimiter, encoding=mapped.encoding
-        )
-        yield from ((f"line {line}", cells) for line, cells in found)
-        return
-    for line, row in jsonl_rows(table, refused):
-        values = {name: row.get(name) for name in mapped.columns()}
-        if all(value is None or isinstance(value, str | int | float) for value in values.values()):
-            yield f"line {line}", {k: "" if v is None else str(v) for k, v in values.items()}
-        else:
-            reason = "a list or object where a text or number is expected"
-            refused.add(f"line {line}", reason=reason, kind="invalid_row", file=table.name)
-
-
-def _usable(item: str, cells: Cells, mapped: ColumnMap, own: set[str]) -> _Row:
-    """A row whose cells can be used by themselves; its image is not looked at yet."""
-    path = mapped.cell(cells, mapped.image)
-    if not path:
-        raise InputError("no image", kind="invalid_row")
-    own.add(PurePosixPath(path).as_posix())
-    for name in ("record", "group"):
-        text = mapped.cell(cells, getattr(mapped, name))
-        if text and not _ID.fullmatch(text):
-            raise InputError(f"{name}: expected at most 128 letters and digits", kind="invalid_row")
-    if bool(mapped.cell(cells, mapped.question)) != bool(mapped.cell(cells, mapped.answer)):
-        raise InputError("question and answer: one is missing", kind="invalid_row")
-    group = mapped.cell(cells, mapped.group) or path.split("/")[0]
-    words = (mapped.word(cells, field) for field in ("split", "modality", "body_part"))
-    return _Row(item, path, cells, (group, *words))
-
-
 def _record(
-    root: Path, name: str, rows: list[_Row], mapped: ColumnMap, refused: RefusalLog, file: str
+    root: Path, name: str, rows: list[Row], mapped: ColumnMap, refused: RefusalLog, file: str
 ) -> Record | None:
     images: dict[str, ImageRef] = {}
     kept = []
@@ -202,7 +140,7 @@ def _record(
     )
 
 
-def _texts(rows: list[_Row], images: dict[str, ImageRef], mapped: ColumnMap) -> Iterator[Text]:
+def _texts(rows: list[Row], images: dict[str, ImageRef], mapped: ColumnMap) -> Iterator[Text]:
     for kind, column in mapped.texts.items():
         for number, (text, shown) in enumerate(_said(rows, images, mapped, column), start=1):
             yield Text(
@@ -215,7 +153,7 @@ def _texts(rows: list[_Row], images: dict[str, ImageRef], mapped: ColumnMap) -> 
             )
 
 
-def _labels(rows: list[_Row], images: dict[str, ImageRef], mapped: ColumnMap) -> Iterator[Label]:
+def _labels(rows: list[Row], images: dict[str, ImageRef], mapped: ColumnMap) -> Iterator[Label]:
     for name, column in mapped.labels.items():
         for number, (value, shown) in enumerate(_said(rows, images, mapped, column), start=1):
             label_id = f"{name} {number}"
@@ -223,7 +161,7 @@ def _labels(rows: list[_Row], images: dict[str, ImageRef], mapped: ColumnMap) ->
 
 
 def _said(
-    rows: list[_Row], images: dict[str, ImageRef], mapped: ColumnMap, column: str
+    rows: list[Row], images: dict[str, ImageRef], mapped: ColumnMap, column: str
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each different cell of a column once, with the images it is about; none if about all."""
     about: dict[str, list[str]] = {}
