@@ -243,8 +243,7 @@ class RecordDataModule(L.LightningDataModule, ABC):
             seed=self.seed,
             batch_size=self.batch_size,
             num_workers=self.num_workers,
-            rank=0 if self.trainer is None else self.trainer.global_rank,
-            world_size=self._world_size,
+            trainer=self.trainer,
             start=self._start,
         )
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import torch
 from torch.utils.data import Dataset
 
@@ -35,8 +36,8 @@ class BatchMaker:
         seed: Of the order of training samples.
         batch_size: Most samples (rows, where they are packed) of a batch.
         num_workers: Loader processes.
-        rank: Number of this process.
-        world_size: Number of processes.
+        trainer: Of the run: it knows this process among others, and whether it has a GPU; None
+            outside of a run.
         start: How far the training data are used already.
     """
 
@@ -49,8 +50,7 @@ class BatchMaker:
     seed: int
     batch_size: int
     num_workers: int
-    rank: int
-    world_size: int
+    trainer: L.Trainer | None
     start: Progress
 
     def dataset(self, split: str, *, prompts_only: bool = False) -> ExampleDataset:
@@ -88,9 +88,17 @@ class BatchMaker:
         return self._loader(dataset, self.processor.collate, batch_size=self.batch_size)
 
     def _batches(self, order: Order) -> ShardedBatches:
+        if self.trainer is None:
+            return ShardedBatches(order, batch_size=self.batch_size)
         return ShardedBatches(
-            order, batch_size=self.batch_size, rank=self.rank, world_size=self.world_size
+            order,
+            batch_size=self.batch_size,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
         )
+
+    def _feeds_gpu(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
 
     def _loader(
         self, dataset: Dataset[Any], collate: Callable[[Any], Batch], **batches: Any
@@ -102,6 +110,8 @@ class BatchMaker:
             generator=torch.Generator().manual_seed(self.seed),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            # A step at 8B sizes has 200 MB of pixels; from pageable memory a GPU waits for them.
+            pin_memory=self._feeds_gpu(),
             collate_fn=collate,
         )
 
