@@ -1,12 +1,7 @@
-"""DICOM images written for the purpose: what is chosen, recorded, refused, and left behind."""
+"""DICOM images written for the purpose: how their pixels are shown."""
 
-import gzip
-import logging
-import shutil
-import warnings
 from itertools import permutations, product
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -14,34 +9,16 @@ import pytest
 from dicom_files import dataset_of, ramp, write_dicom
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom.datadict import DicomDictionary, keyword_for_tag
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
 from pydicom.pixels import processing
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
-    JPEG2000Lossless,
-    SegmentationStorage,
 )
+from shown_images import facts, grey
 
-from semihvision.core.errors import InputError
-from semihvision.core.images import probe_image, read_image
-from semihvision.core.imaging import codestreams, dicom_header
-from semihvision.core.imaging.refusals import refusing
+from semihvision.core.images import probe_image
 from semihvision.core.record import ImageRef
-
-PLANTED = "Doe^Jane"
-
-
-def facts(image: ImageRef) -> dict[str, str]:
-    return {fact.name: fact.value for fact in image.reading}
-
-
-def grey(root: Path, image: ImageRef) -> np.ndarray[Any, Any]:
-    shown = np.asarray(read_image(root, image))
-    assert (shown == shown[..., :1]).all()
-    return shown[..., 0]
 
 
 def probed(root: Path, pixels: Any, **elements: Any) -> ImageRef:
@@ -249,218 +226,6 @@ def test_an_enhanced_file_takes_each_frames_own_values(tmp_path: Path) -> None:
     assert facts(second)["frames"] == "2"
     flipped = np.clip(((ramp() * 4 - 1) - 50.5) / 99 + 0.5, 0, 1)[::-1] * 255
     assert np.abs(grey(tmp_path, second) - flipped).max() <= 0.5
-
-
-@pytest.mark.parametrize(
-    ("elements", "kind"),
-    [
-        ({"Modality": "RTDOSE"}, "not_an_image"),
-        ({"Modality": "SEG"}, "not_an_image"),
-        ({"Modality": "", "SOPClassUID": SegmentationStorage}, "not_an_image"),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "MOSAIC"]}, "mosaic_image"),
-        ({"Rows": 60000, "Columns": 60000}, "image_too_large"),
-        ({"Rows": 0}, "unreadable_image"),
-        ({"PhotometricInterpretation": "HSV"}, "unreadable_image"),
-        ({"VOILUTFunction": "CUBIC", "WindowCenter": 1, "WindowWidth": 9}, "unreadable_image"),
-        ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "invalid_orientation"),
-        ({"RescaleSlope": 0, "RescaleIntercept": 5}, "unreadable_image"),
-        ({"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 18}, "constant_image"),
-    ],
-)
-def test_what_the_header_rules_out_is_refused(
-    elements: dict[str, Any], kind: str, tmp_path: Path
-) -> None:
-    with pytest.raises(InputError) as caught:
-        probed(tmp_path, ramp(), **elements)
-
-    assert caught.value.kind == kind
-
-
-def test_a_constant_frame_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"x\.dcm: every pixel has the same value") as caught:
-        probed(tmp_path, np.full((4, 4), 7, np.int16), WindowCenter=7, WindowWidth=10)
-    assert caught.value.kind == "constant_image"
-
-
-def compressed(path: Path, stream: bytes) -> str:
-    dataset = dataset_of(ramp(8, 8, np.uint8))
-    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
-    dataset.PixelData = encapsulate([stream])
-    dataset["PixelData"].is_undefined_length = True
-    dataset["PixelData"].VR = "OB"
-    dataset.save_as(path, enforce_file_format=True)
-    return path.name
-
-
-def test_a_code_stream_of_another_size_than_the_header_is_refused(tmp_path: Path) -> None:
-    """60,000 x 60,000 in a few bytes: a decoder would believe it."""
-    size = b"\xff\x4f\xff\x51\x00\x29\x00\x00" + (60000).to_bytes(4, "big") * 2 + bytes(8)
-    boxed = b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0\0\0\0jp2c" + size
-
-    for stream in (size, boxed):
-        assert codestreams.stream_size(stream) == (60000, 60000)
-        with pytest.raises(InputError, match=r"state 60000 x 60000 pixels, its header 8 x 8"):
-            probe_image(tmp_path, compressed(tmp_path / "x.dcm", stream), image_id="i")
-
-
-@given(st.binary(max_size=60))
-def test_no_bytes_break_the_size_reader(data: bytes) -> None:
-    for start in (b"", b"\xff\xd8", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n"):
-        codestreams.stream_size(start + data)
-
-
-def test_a_deflated_bomb_is_refused_before_it_grows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dataset = dataset_of(np.zeros((512, 512), np.int16))
-    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    dataset.save_as(tmp_path / "x.dcm", enforce_file_format=True)
-    monkeypatch.setattr(dicom_header, "MAX_INFLATED_BYTES", 10_000)
-
-    with pytest.raises(InputError, match=r"x\.dcm: deflated, and more than 10000") as caught:
-        probe_image(tmp_path, "x.dcm", image_id="i")
-    assert caught.value.kind == "image_too_large"
-
-
-def test_another_file_in_place_of_the_first_is_read_anew(tmp_path: Path) -> None:
-    """Headers are cached by path, time and size."""
-    image = probed(tmp_path, ramp(dtype=np.uint8))
-    first = grey(tmp_path, image)
-    (tmp_path / "new").mkdir()
-    write_dicom(tmp_path / "new/x.dcm", ramp(8, 6, np.uint8))
-    shutil.move(tmp_path / "new/x.dcm", tmp_path / "x.dcm")
-
-    assert grey(tmp_path, image).shape == (8, 6) != first.shape
-
-
-def test_packed_files_and_files_without_a_preamble_say_what_to_do(tmp_path: Path) -> None:
-    write_dicom(tmp_path / "x.dcm", ramp())
-    data = (tmp_path / "x.dcm").read_bytes()
-    (tmp_path / "x.dcm.gz").write_bytes(gzip.compress(data))
-    (tmp_path / "bare.dcm").write_bytes(data[132:])
-
-    with pytest.raises(InputError, match=r"x\.dcm\.gz: packed by gzip.*unpack it"):
-        probe_image(tmp_path, "x.dcm.gz", image_id="i")
-    with pytest.raises(InputError, match=r"bare\.dcm: .*with its preamble"):
-        probe_image(tmp_path, "bare.dcm", image_id="i")
-
-
-TEXT_VRS = {"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"}
-NEEDED = {"PhotometricInterpretation", "PresentationLUTShape", "VOILUTFunction", "ImageType"}
-
-
-def planted() -> Dataset:
-    """The name in every text element of the dictionary, in private elements and in a sequence."""
-    dataset = dataset_of(ramp(), WindowCenter=5, WindowWidth=20)
-    dataset.add_new(0x00090010, "LO", PLANTED)
-    dataset.add_new(0x00091001, "LO", PLANTED)
-    dataset.add_new(0x00091002, "UN", PLANTED.encode())
-    item = Dataset()
-    item.PatientName = PLANTED
-    dataset.RequestAttributesSequence = Sequence([item])
-    for tag, (vr, *_) in DicomDictionary.items():
-        keyword = keyword_for_tag(tag)
-        # Groups 0-7 are for messages and file headers.
-        if vr in TEXT_VRS and tag >> 16 > 7 and keyword and keyword not in NEEDED:
-            dataset.add_new(tag, vr, PLANTED)
-    return dataset
-
-
-def test_no_text_of_a_header_travels(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom minds the name in coded elements
-        dataset = planted()
-        assert len([e for e in dataset if e.value == PLANTED]) > 1000
-        dataset.save_as(tmp_path / "x.dcm", enforce_file_format=True)
-        del dataset.PixelData
-        dataset.save_as(tmp_path / "no_pixels.dcm", enforce_file_format=True)
-        dataset = planted()
-        dataset.PixelData = dataset.PixelData[:-2]
-        dataset.save_as(tmp_path / "short.dcm", enforce_file_format=True)
-    caplog.set_level(logging.DEBUG)
-    caplog.clear()  # writing has warned, too
-    capfd.readouterr()
-
-    image = probe_image(tmp_path, "x.dcm", image_id="i")
-    read_image(tmp_path, image)
-    messages = []
-    for name in ("no_pixels.dcm", "short.dcm"):
-        with pytest.raises(InputError) as caught:
-            probe_image(tmp_path, name, image_id="i")
-        assert caught.value.__cause__ is None
-        messages.append(str(caught.value))
-
-    said = [image.model_dump_json(), *messages, caplog.text, *capfd.readouterr()]
-    assert not [text for text in said if "Doe" in text or "Jane" in text]
-    assert {fact.name for fact in image.reading} == {"photometric", "window"}
-
-
-def test_a_thread_does_not_unmute_the_warnings_of_another() -> None:
-    is_second_inside, is_first_outside = Event(), Event()
-
-    def second() -> None:
-        with refusing("x"):
-            is_second_inside.set()
-            is_first_outside.wait()
-            warnings.warn(PLANTED, stacklevel=1)
-
-    with warnings.catch_warnings(record=True) as shown:
-        warnings.simplefilter("always")
-        thread = Thread(target=second)
-        with refusing("x"):
-            thread.start()
-            is_second_inside.wait(0.2)  # in vain: it must wait for the first to leave
-        is_first_outside.set()
-        thread.join()
-
-    assert not shown
-
-
-def test_the_listed_words_are_kept(tmp_path: Path) -> None:
-    image = probed(
-        tmp_path,
-        ramp(),
-        BodyPartExamined="CHEST",
-        ViewPosition="PA",
-        ImageLaterality="L",
-        WindowCenter=5,
-        WindowWidth=20,
-        PatientName=PLANTED,
-    )
-
-    assert image.view == "PA"
-    assert facts(image) == {
-        "Modality": "CT",
-        "BodyPartExamined": "CHEST",
-        "ImageLaterality": "L",
-        "photometric": "MONOCHROME2",
-        "window": "header, 1 of 1",
-    }
-
-
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(place=st.integers(132, 700), byte=st.integers(0, 255), cut=st.booleans())
-def test_damage_anywhere_is_a_refusal_or_a_picture(
-    place: int, byte: int, cut: bool, tmp_path: Path
-) -> None:
-    write_dicom(tmp_path / "x.dcm", ramp(), WindowCenter=5, WindowWidth=20)
-    data = bytearray((tmp_path / "x.dcm").read_bytes())
-    place = min(place, len(data) - 1)
-    data[place] = byte
-    (tmp_path / "y.dcm").write_bytes(data[:place] if cut else data)
-
-    refusal = ""
-    try:
-        image = probe_image(tmp_path, "y.dcm", image_id="i")
-    except InputError as error:
-        refusal = str(error)
-
-    if refusal:
-        assert refusal.startswith("y.dcm: ")
-    else:
-        assert read_image(tmp_path, image).size == (image.width, image.height)
 
 
 def test_deflated_pixels_are_read(tmp_path: Path) -> None:
