@@ -145,14 +145,23 @@ def _questions(
 
 
 def _add(asked: Asked, together: list[Asked], refused: RefusalLog) -> None:
-    """Adds a question to those of its figure, or a mark where `test_clean.csv` repeats it."""
+    """Adds a question to those of its figure, or a mark where `test_clean.csv` repeats it.
+
+    Of a question of both training and test the latter is kept.
+    """
     said = (asked.question, asked.options)
     places = (n for n, one in enumerate(together) if (one.question, one.options) == said)
     known = next(places, None)
     if known is None:
         together.append(asked)
-    elif asked.is_clean and together[known].table == "test":
-        together[known] = together[known]._replace(is_clean=True)
+        return
+    first = together[known]
+    if asked.is_clean and first.table == "test" and not first.is_clean:
+        together[known] = first._replace(is_clean=True)
+    elif (TABLES[first.table].split, TABLES[asked.table].split) == ("train", "test"):
+        together[known] = asked
+        reason = "the question is also one of the test; it is not trained on"
+        refused.add(first.item, reason=reason, kind="also_in_test", file=first.file)
     else:
         reason = "the question is there already; the first is kept"
         refused.add(asked.item, reason=reason, kind="repeated_id", file=asked.file)

@@ -132,6 +132,34 @@ def test_clean_test_questions_are_marked_and_not_repeated(tmp_path: Path) -> Non
     assert [question.qa_id for question in only.qa] == ["test_clean/2", "test_clean/3"]
 
 
+@pytest.mark.parametrize("table", ["test.csv", "test_clean.csv"])
+def test_a_test_question_that_also_stands_in_training_is_not_trained_on(
+    table: str, tmp_path: Path
+) -> None:
+    write(tmp_path, "train.csv", {**ROW, "Question": "Which one?"}, ROW)
+    write(tmp_path, table, ROW)
+
+    (record,), refused = read(tmp_path)
+
+    asked = {question.question: question.split for question in record.qa}
+    assert asked == {"Which one?": "train", ROW["Question"].strip(): "test"}
+    assert [(one.item, one.kind, one.file) for one in refused.items] == [
+        ("line 3", "also_in_test", "train.csv")
+    ]
+
+
+def test_a_row_that_stands_twice_in_the_clean_table_is_refused_once(tmp_path: Path) -> None:
+    write(tmp_path, "test.csv", ROW)
+    write(tmp_path, "test_clean.csv", ROW, ROW)
+
+    (record,), refused = read(tmp_path)
+
+    assert [bool(question.attributes) for question in record.qa] == [True]
+    assert [(one.item, one.kind, one.file) for one in refused.items] == [
+        ("line 3", "repeated_id", "test_clean.csv")
+    ]
+
+
 def test_both_generations_are_read_with_their_own_figures_and_captions(tmp_path: Path) -> None:
     write(tmp_path, "train.csv", ROW)
     second = {**ROW, "Answer": "B", "Caption": "PET of the breast."}
