@@ -63,6 +63,7 @@ def test_everything_is_for_testing(
     code, records = prepared(name, twin(name, tmp_path / "root"), tmp_path / "x.parquet")
 
     assert (code, {strictest_split(record) for record in records}) == (0, {"test"})
+    assert {record.split for record in records} == {"test"}
     assert {qa.split for record in records for qa in record.qa} == {"test"}
     index = ["index", "build", "--records", str(tmp_path / "x.parquet"), "--out"]
     assert main([*index, str(tmp_path / "index"), "--root", f"{name}={tmp_path / 'root'}"]) == 2
