@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_files import dataset_of, ramp, write_dicom
+from dicom_files import dataset_of, probed, ramp, write_dicom
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
@@ -18,11 +18,6 @@ from pydicom.uid import (
 from shown_images import facts, grey
 
 from semihvision.core.images import probe_image
-from semihvision.core.record import ImageRef
-
-
-def probed(root: Path, pixels: Any, **elements: Any) -> ImageRef:
-    return probe_image(root, write_dicom(root / "x.dcm", pixels, **elements), image_id="i")
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

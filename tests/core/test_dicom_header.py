@@ -4,10 +4,9 @@ import logging
 import warnings
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
 
 import pytest
-from dicom_files import dataset_of, ramp, write_dicom
+from dicom_files import dataset_of, probed, ramp
 from pydicom.datadict import DicomDictionary, keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -16,13 +15,8 @@ from shown_images import facts
 from semihvision.core.errors import InputError
 from semihvision.core.images import probe_image, read_image
 from semihvision.core.imaging.refusals import refusing
-from semihvision.core.record import ImageRef
 
 PLANTED = "Doe^Jane"
-
-
-def probed(root: Path, pixels: Any, **elements: Any) -> ImageRef:
-    return probe_image(root, write_dicom(root / "x.dcm", pixels, **elements), image_id="i")
 
 
 TEXT_VRS = {"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"}

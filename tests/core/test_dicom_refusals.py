@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_files import dataset_of, ramp, write_dicom
+from dicom_files import dataset_of, probed, ramp, write_dicom
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.encaps import encapsulate
@@ -21,11 +21,6 @@ from shown_images import grey
 from semihvision.core.errors import InputError
 from semihvision.core.images import probe_image, read_image
 from semihvision.core.imaging import codestreams, dicom_header
-from semihvision.core.record import ImageRef
-
-
-def probed(root: Path, pixels: Any, **elements: Any) -> ImageRef:
-    return probe_image(root, write_dicom(root / "x.dcm", pixels, **elements), image_id="i")
 
 
 @pytest.mark.parametrize(

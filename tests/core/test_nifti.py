@@ -2,24 +2,17 @@
 
 import gzip
 import logging
-from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from nifti_files import phantom_lps, stored_as, write_nifti
+from nifti_files import CODES, phantom_lps, stored_as, write_nifti
 from shown_images import facts, grey
 
 from semihvision.core.errors import InputError
 from semihvision.core.images import probe_image, read_image
 from semihvision.core.imaging import nifti
-
-CODES = [
-    "".join(("LR", "PA", "SI")[axis][flip] for axis, flip in zip(order, flips, strict=True))
-    for order in permutations(range(3))
-    for flips in product((0, 1), repeat=3)
-]
 
 
 @pytest.mark.parametrize("code", CODES)

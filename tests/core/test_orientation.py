@@ -1,12 +1,10 @@
 """Axes of a volume: their codes, and where a box of voxels is shown."""
 
-from itertools import permutations, product
-
 import nibabel
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nifti_files import phantom_lps, stored_as
+from nifti_files import CODES, phantom_lps, stored_as
 
 from semihvision.core.imaging.orientation import (
     SLICE_AXES,
@@ -15,12 +13,6 @@ from semihvision.core.imaging.orientation import (
     slice_of,
     stored_axis,
 )
-
-CODES = [
-    "".join(("LR", "PA", "SI")[axis][flip] for axis, flip in zip(order, flips, strict=True))
-    for order in permutations(range(3))
-    for flips in product((0, 1), repeat=3)
-]
 
 
 @settings(max_examples=100)

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from semihvision.core.images import probe_image
+from semihvision.core.record import ImageRef
+
 
 def dataset_of(pixels: NDArray[Any], **elements: Any) -> Dataset:
     """An uncompressed dataset: (H, W) grey, (F, H, W) with NumberOfFrames, (H, W, 3) colour."""
@@ -46,3 +49,8 @@ def write_dicom(path: Path, pixels: NDArray[Any], **elements: Any) -> str:
 def ramp(height: int = 4, width: int = 5, dtype: Any = np.int16) -> NDArray[Any]:
     """A picture in which every pixel differs."""
     return np.arange(height * width, dtype=dtype).reshape(height, width)
+
+
+def probed(root: Path, pixels: Any, **elements: Any) -> ImageRef:
+    """The image of a file of these pixels."""
+    return probe_image(root, write_dicom(root / "x.dcm", pixels, **elements), image_id="i")

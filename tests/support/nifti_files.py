@@ -1,11 +1,19 @@
 """Small NIfTI files written for tests, and one phantom for all formats."""
 
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
+
+CODES = [
+    "".join(("LR", "PA", "SI")[axis][flip] for axis, flip in zip(order, flips, strict=True))
+    for order in permutations(range(3))
+    for flips in product((0, 1), repeat=3)
+]
+"""The axis code of every storage order."""
 
 
 def phantom_lps() -> NDArray[Any]:
