@@ -126,7 +126,7 @@ def fuse_inputs(
     ids, mask = input_ids.cpu(), on_host(attention_mask)
     sizes = [] if image_sizes_wh is None else [(w, h) for w, h in image_sizes_wh.tolist()]
     # A GPU is busy with the towers while the host goes on planning.
-    given = _tower_features(model, pixel_values, tower_features, len(sizes)) if sizes else []
+    given = _tower_features(model, pixel_values, tower_features, len(sizes))
     planned = plan_layout(
         ids,
         mask,
@@ -163,12 +163,13 @@ def _tower_features(
     tower_features: Sequence[Tensor] | None,
     num_images: int,
 ) -> list[Tensor]:
-    given = check_one_per_tower(
-        pixel_values if tower_features is None else tower_features,
-        num_towers=len(model.towers),
-        num_images=num_images,
-    )
-    given = [sent(tensor, model.newline.device) for tensor in given]
+    """Features of all images; pixels without sizes are refused like any other wrong number."""
+    chosen = pixel_values if tower_features is None else tower_features
+    if num_images or chosen:
+        chosen = check_one_per_tower(chosen, num_towers=len(model.towers), num_images=num_images)
+    if not num_images or chosen is None:
+        return []
+    given = [sent(tensor, model.newline.device) for tensor in chosen]
     if tower_features is not None:
         return given
     # The largest images first: they keep a GPU busy while the host queues all the rest.

@@ -240,6 +240,8 @@ def test_wrong_inputs_are_named(small_model: Model, features: Features) -> None:
         model(ids, image_sizes_wh=sizes)
     with pytest.raises(ValueError, match=r"given \[2, 2, 2\] images; image_sizes_wh has 1"):
         model(ids, image_sizes_wh=sizes, tower_features=features(2))
+    with pytest.raises(ValueError, match=r"given \[1, 1, 1\] images; image_sizes_wh has 0"):
+        model(torch.tensor([[3]]), pixel_values=[torch.zeros(1, 3, 224, 224)] * 3)
     with pytest.raises(ValueError, match="tower 'a' has no timm model"):
         model(ids, image_sizes_wh=sizes, pixel_values=[torch.zeros(1, 3, 224, 224)] * 3)
     with pytest.raises(ValueError, match="neither input_ids nor inputs_embeds"):
