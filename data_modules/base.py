@@ -210,11 +210,8 @@ class RecordDataModule(L.LightningDataModule, ABC):
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
         """Sends pixels only: what becomes of ids and labels is planned in host memory."""
-        moved = batch.copy()
-        moved["pixel_values"] = [
-            pixels.to(device, non_blocking=True) for pixels in batch["pixel_values"]
-        ]
-        return moved
+        moved = [pixels.to(device, non_blocking=True) for pixels in batch["pixel_values"]]
+        return {**batch, "pixel_values": moved}
 
     def train_dataloader(self) -> Loader:
         """Training samples in a new order every epoch, which `seed` decides."""

@@ -21,8 +21,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .fusion import ImageLayout, Layout
+from .fusion import ImageLayout
 from .host import sent
+from .layout import Layout
 
 MaskMod = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 

@@ -15,7 +15,7 @@ Every process must run the same units in every step, else the collectives wait f
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -185,19 +185,6 @@ def _reset_unsaved_buffers(model: PMCCambrian) -> None:
                 "compute them anew; train with this tower on one device"
             )
         model.language_model._init_weights(module)
-
-
-def whole_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """A model's state, tensor by tensor, whole and in host memory; every process must iterate.
-
-    Args:
-        model: Sharded or not.
-
-    Yields:
-        Names and tensors; of tied ones the first name only.
-    """
-    for name, tensor in _tensors(model).items():
-        yield name, whole_tensor(tensor)
 
 
 def whole_tensor(tensor: Tensor) -> Tensor:

@@ -22,15 +22,12 @@ from semihvision.core.errors import InputError
 from semihvision.core.reasons import in_words
 
 from .configuration import TowerSpec
-from .position_tables import resample_position_table, table_side
+from .tower_fit import POSITION_TABLE, assemble, check_shapes, on_own_grid
 from .tower_names import NamePlan, plan_names
 from .towers import VisionTower
 
 _log = logging.getLogger(__name__)
-_POSITION_TABLE = "pos_embed"
 _TORCH_SUFFIXES = (".bin", ".pt", ".pth")
-_LISTED = 20
-"""Names of a kind that a refusal lists; of more it says how many."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +75,12 @@ def load_tower_weights(tower: VisionTower, source: str) -> TowerWeights:
     tensors = _open_tensors(path)
     state = tower.backbone.state_dict()
     plan = plan_names(tensors, state)
-    _check_shapes(path, plan, tensors, tower)
+    check_shapes(path, plan, tensors, tower)
     _check_values(path, tensors, plan, spec)
     digest = hash_tensors(_converted(plan, tensors))
     with torch.no_grad():
         for name, tensor in _converted(plan, tensors):
-            state[name].copy_(_resampled(tensor, tower) if name == _POSITION_TABLE else tensor)
+            state[name].copy_(on_own_grid(tensor, tower) if name == POSITION_TABLE else tensor)
     label = path.name if Path(source).is_file() else source
     _log.info("tower %s: weights %s, SHA-256 %s", spec.name, label, digest)
     return TowerWeights(label, plan.layout, digest, plan.unused)
@@ -188,7 +185,7 @@ def _open_tensors(path: Path) -> dict[str, Tensor]:
 def _converted(plan: NamePlan, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     """Tensors under timm's names and in timm's shapes, sorted by name."""
     for target in sorted(plan.sources):
-        yield target, _assemble(target, [tensors[name] for name in plan.sources[target]])
+        yield target, assemble(target, [tensors[name] for name in plan.sources[target]])
 
 
 def _check_values(
@@ -206,75 +203,3 @@ def _check_values(
                 f"{path}: {name} holds values beyond {spec.dtype}; give tower {spec.name!r} "
                 "another dtype"
             )
-
-
-def _assemble(target: str, parts: list[Tensor]) -> Tensor:
-    tensor = torch.cat(parts) if len(parts) > 1 else parts[0]
-    # transformers keeps these two without the axis of the batch.
-    in_batch = target in ("cls_token", _POSITION_TABLE)
-    return tensor.reshape(1, -1, tensor.shape[-1]) if in_batch else tensor
-
-
-def _check_shapes(
-    path: Path, plan: NamePlan, tensors: Mapping[str, Tensor], tower: VisionTower
-) -> None:
-    """Refuses a file that lacks weights, has others, or has them in another shape."""
-    state = tower.backbone.state_dict()
-    misshapen = []
-    for target in sorted(plan.sources.keys() & state.keys()):
-        shape = _shape(target, [tensors[name] for name in plan.sources[target]])
-        wanted = tuple(state[target].shape)
-        if shape != wanted and not _can_resample(target, shape, wanted, tower):
-            misshapen.append(f"{target} {list(shape)} instead of {list(wanted)}")
-    listed = [
-        ("missing", sorted(state.keys() - plan.sources.keys())),
-        ("unexpected", sorted(n for t in plan.sources.keys() - state for n in plan.sources[t])),
-        ("mis-shaped", misshapen),
-    ]
-    problems = [
-        f"{len(names)} {kind} ({', '.join(names[:_LISTED])}{', ...' * (len(names) > _LISTED)})"
-        for kind, names in listed
-        if names
-    ]
-    if problems:
-        raise InputError(
-            f"{path}: the weights do not fit tower {tower.spec.name!r} "
-            f"(timm's {tower.spec.timm_model}, file read as {plan.layout}): {'; '.join(problems)}; "
-            f"expected those of {tower.spec.weights or 'this model'}. (A position table of another "
-            "grid is taken where the tower has a position_rule.)"
-        )
-
-
-def _shape(target: str, parts: list[Tensor]) -> tuple[int, ...]:
-    """Shape that the assembled tensor will have; of the first part where they do not assemble."""
-    try:
-        return tuple(_assemble(target, [part.to("meta") for part in parts]).shape)
-    except (RuntimeError, IndexError):
-        return tuple(parts[0].shape)
-
-
-def _can_resample(
-    target: str, shape: tuple[int, ...], wanted: tuple[int, ...], tower: VisionTower
-) -> bool:
-    if target != _POSITION_TABLE or tower.spec.position_rule is None or shape[-1] != wanted[-1]:
-        return False
-    try:
-        table_side(torch.empty(shape, device="meta"), _num_prefix(tower))
-    except ValueError:
-        return False
-    return True
-
-
-def _resampled(table: Tensor, tower: VisionTower) -> Tensor:
-    """The position table on the tower's own grid."""
-    side = int(tower.backbone.patch_embed.grid_size[0])
-    rule = tower.spec.position_rule
-    if rule is None:
-        return table
-    return resample_position_table(table, side, num_prefix=_num_prefix(tower), rule=rule)
-
-
-def _num_prefix(tower: VisionTower) -> int:
-    """Rows of the position table in front of the patches'."""
-    backbone = tower.backbone
-    return 0 if getattr(backbone, "no_embed_class", False) else int(backbone.num_prefix_tokens)

@@ -149,6 +149,17 @@ def test_prompts_for_prediction_hold_no_answer(folder: Path) -> None:
     assert batch["input_ids"].shape[1] == 1
 
 
+def test_only_pixels_leave_host_memory(folder: Path) -> None:
+    data = module(folder, num_workers=0)
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    batch["pixel_values"] = [torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 4, 4)]
+    moved = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
+    assert [pixels.device.type for pixels in moved["pixel_values"]] == ["meta", "meta"]
+    assert moved.keys() == batch.keys()
+    assert all(moved[name] is batch[name] for name in batch if name != "pixel_values")
+
+
 def test_data_hash_follows_the_records(folder: Path) -> None:
     one, same = module(folder), module(folder)
     one.setup("fit")

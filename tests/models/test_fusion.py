@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.fusion import ImageLayout, Layout, plan_layout
+from models.fusion import ImageLayout, plan_layout
+from models.layout import Layout
 from models.padding import kept_grid, padding_border
 
 IMAGE = -200

@@ -3,10 +3,9 @@
 from types import SimpleNamespace
 
 import pytest
-import torch
 
 from models.modeling import PMCCambrian
-from models.sharding import shard, tower_blocks, units, whole_tensors
+from models.sharding import shard, tower_blocks, units
 from semihvision.core.errors import InputError
 
 
@@ -44,9 +43,3 @@ def test_more_processes_than_units_are_refused(tiny_model: PMCCambrian) -> None:
     mesh = SimpleNamespace(size=lambda: 1000)
     with pytest.raises(InputError, match="1000 processes for a model of"):
         shard(tiny_model, mesh)  # type: ignore[arg-type]
-
-
-def test_tied_weights_come_once() -> None:
-    model = torch.nn.ModuleDict({"a": torch.nn.Linear(2, 2), "b": torch.nn.Linear(2, 2)})
-    model["b"].weight = model["a"].weight
-    assert [name for name, _ in whole_tensors(model)] == ["a.weight", "a.bias", "b.bias"]
