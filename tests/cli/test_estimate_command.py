@@ -2,16 +2,20 @@
 
 import inspect
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 
 from data_modules import base, example_dataset, vqa_rad
 from models import InstructionTuning, PMCCambrianProcessor
 from models.presets import preset
-from semihvision.cli.estimate import _processor
+from semihvision.cli.estimate_epoch import processor
 from semihvision.cli.main import main
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:LightningCLI's args parameter:UserWarning",
@@ -74,7 +78,7 @@ def test_without_data_the_numbers_given_count(
     assert estimate(config, gone, "--gpus", "1", "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["run"] is None
-    assert "data not readable" in document["assumptions"][0]
+    assert "data not read" in document["assumptions"][0]
     numbers = ("--samples", "80", "--tokens-per-sample", "100")
     assert estimate(config, gone, *numbers, "--gpus", "1", "--json") == 0
     run = json.loads(capsys.readouterr().out)["run"]
@@ -99,6 +103,13 @@ def test_what_does_not_fit_fails_the_check_and_is_told_what_to_change(
         (("--mfu", "0"), "0 < mfu"),
         (("--gpus", "3"), "global_batch_size 8 cannot be divided by 3 GPUs"),
         (("--samples", "5"), "--samples needs --tokens-per-sample"),
+        (("--tokens-per-sample", "5"), "--samples needs --tokens-per-sample"),
+        (
+            ("--samples", "5", "--tokens-per-sample", "257"),
+            "a sample may have 256 (model.init_args",
+        ),
+        (("--samples", "5", "--tokens-per-sample", "40"), "--images-per-sample 1: square images"),
+        (("--images-per-sample", "7"), "--images-per-sample 7: square images"),
         (("--data.init_args.packing={tokens: 40, images: 1}",), "packing.tokens is 40"),
         (("--model.init_args.max_length=42",), "max_length is 42"),
         (("--model.init_args.preset=9b",), "unknown preset '9b'"),
@@ -109,6 +120,60 @@ def test_unusable_settings_are_named(
 ) -> None:
     assert estimate(config, *wrong) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Hosts that were looked up; none is reached."""
+    hosts: list[str] = []
+
+    def refuse(host: str, *_: object, **__: object) -> None:
+        hosts.append(host)
+        raise OSError("no network in tests")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    return hosts
+
+
+EIGHT_B = [
+    pytest.param("stage1", "models-in/cambrian-8b"),
+    pytest.param("stage2", "runs/stage1/model", marks=pytest.mark.slow),
+    pytest.param("stage3", "runs/stage2/model", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("stage", "folder"), EIGHT_B)
+def test_the_readmes_command_for_the_8b_stages(
+    stage: str,
+    folder: str,
+    asked: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)  # without models or data
+    config = REPOSITORY / "configs/train" / f"{stage}.yaml"
+    assert estimate(config, "--gpus", "8", "--gpu", "h100", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    # A row of 4,096 tokens has room for 6 square images of 600.
+    rows = document["batch"]["positions"] // 4096
+    assert rows == 4
+    assert document["batch"]["images"] == 6 * rows
+    assert document["batch"]["scored_tokens"] == 496 * rows
+    assert document["run"] is None
+    assert f"no model folder {folder}" in document["assumptions"][0]
+    assert asked == []
+
+
+def test_numbers_count_in_packed_rows(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packing = "--data.init_args.packing={tokens: 200, images: 8}"
+    numbers = ("--samples", "80", "--tokens-per-sample", "100", "--images-per-sample", "1")
+    assert estimate(config, packing, *numbers, "--gpus", "1", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["batch"]["images"] == 2 * 2
+    run = document["run"]
+    assert (run["tokens"], run["images"], run["steps"]) == (24000, 240, 3 * 40 // 8)
 
 
 def test_the_prompt_counts_as_the_stage_would_take_it(tmp_path: Path) -> None:
@@ -128,5 +193,5 @@ def test_the_prompt_counts_as_the_stage_would_take_it(tmp_path: Path) -> None:
             for name, parameter in inspect.signature(InstructionTuning).parameters.items()
         }
         made = InstructionTuning(**given).processor
-        assert _processor(settings | given).template.system_prompt == expected
+        assert processor(settings | given).template.system_prompt == expected
         assert made.template.system_prompt == expected

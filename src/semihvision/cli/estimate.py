@@ -6,21 +6,14 @@ from importlib import import_module
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentParser
 
-from data_modules.base import RecordDataModule
-from models.processing import PMCCambrianProcessor
-from models.processor_settings import taken_over
-from models.tokenizer import load_tokenizer
+from semihvision.cli.estimate_epoch import GivenSamples, epoch_of
 from semihvision.cli.output import print_json, print_table, stderr
 from semihvision.cli.train import parse_only
 from semihvision.core.errors import EXIT_CHECK_FAILED, EXIT_DONE, InputError
-from semihvision.training import epoch_plan
 from semihvision.training.estimate import (
     GPUS,
-    EpochPlan,
     changes_that_fit,
-    divide,
     fits,
     run_time,
     stage_plan,
@@ -28,14 +21,6 @@ from semihvision.training.estimate import (
 from semihvision.training.memory import HEADROOM, Layout, MemoryBytes, memory_bytes
 
 _DTYPES = {"bf16": torch.bfloat16, "16": torch.float16}
-_LENGTHS = ("max_length", "too_long", "image_layout")
-_TAKEN_OVER = (
-    "system_prompt",
-    "system_prompt_file",
-    "template",
-    "preprocessing",
-    "other_prompt",
-)
 
 
 def run(argv: list[str]) -> int:
@@ -60,7 +45,12 @@ def run(argv: list[str]) -> int:
         cpu_offload=model["cpu_offload"],
         sharded=trainer["strategy"] == "fsdp",
     )
-    epoch, note = _epoch(settings, options, plan.config)
+    epoch, note = epoch_of(
+        settings,
+        plan.config,
+        gpus=options.gpus,
+        given=GivenSamples(options.samples, options.tokens_per_sample, options.images_per_sample),
+    )
     memory = memory_bytes(plan, layout, epoch.largest)
     document: dict[str, Any] = {
         "stage": settings["model"]["class_path"],
@@ -114,7 +104,10 @@ def _options() -> argparse.ArgumentParser:
         "--tokens-per-sample", type=int, default=0, help="images expanded; with --samples"
     )
     parser.add_argument(
-        "--images-per-sample", type=int, default=1, help="with --samples, for unpacked data"
+        "--images-per-sample",
+        type=int,
+        default=1,
+        help="with --samples, or where unpacked data cannot be read",
     )
     return parser
 
@@ -126,65 +119,8 @@ def _check(options: argparse.Namespace) -> None:
         )
     if options.samples < 0 or options.tokens_per_sample < 0 or options.images_per_sample < 0:
         raise InputError("--samples, --tokens-per-sample and --images-per-sample: expected >= 0")
-    if options.samples and not options.tokens_per_sample:
-        raise InputError("--samples needs --tokens-per-sample")
-
-
-def _epoch(settings: Any, options: argparse.Namespace, config: Any) -> tuple[EpochPlan, str]:
-    """The epoch from the data, else from the options, and where it came from."""
-    model, data = settings["model"]["init_args"], settings["data"]["init_args"]
-    items, batches = divide(
-        data["global_batch_size"],
-        data["batch_size"],
-        settings["trainer"]["accumulate_grad_batches"],
-        options.gpus,
-    )
-    cut = {"items_per_batch": items, "batches_per_step": batches}
-    image_tokens = config.image_side * (config.image_side + 1)
-    packing = data["packing"]
-    budget = packing["tokens"] if packing else model["max_length"]
-    if image_tokens >= budget:
-        name = "data.init_args.packing.tokens" if packing else "model.init_args.max_length"
-        raise InputError(
-            f"{name} is {budget}, but a square image alone takes {image_tokens} tokens; raise it "
-            "above that"
-        )
-    note = ""
-    if not options.samples:
-        try:
-            found = _data_module(settings, _processor(model))
-            return epoch_plan.from_data(found, **cut), "tokens from the data"
-        except (InputError, OSError, ValueError) as error:
-            note = f"data not readable ({error}): "
-    # A packed row is one long sample here.
-    given = {"samples": options.samples, "tokens": options.tokens_per_sample or budget}
-    images = packing["images"] if packing else options.images_per_sample
-    if packing and options.samples:
-        # Rows of the budget, filled.
-        rows = -(-options.samples * options.tokens_per_sample // budget)
-        given = {"samples": rows, "tokens": budget}
-    plan = epoch_plan.from_numbers(config, **given, images=images, longest=budget, **cut)
-    told = "tokens from the options" if options.samples else "memory only; give --samples"
-    return plan, note + told
-
-
-def _processor(model: Any) -> PMCCambrianProcessor:
-    """The processor that the stage would make."""
-    folder = model["init_from"] or None
-    tokenizer = load_tokenizer(folder) if folder else None
-    chosen = taken_over(folder, **{name: model[name] for name in _TAKEN_OVER})
-    chosen |= {name: model[name] for name in _LENGTHS}
-    return PMCCambrianProcessor.from_preset(model["preset"], tokenizer=tokenizer, **chosen)
-
-
-def _data_module(settings: Any, processor: PMCCambrianProcessor) -> RecordDataModule:
-    """The data module of the configuration, outside of any run."""
-    parser = ArgumentParser()
-    parser.add_subclass_arguments(RecordDataModule, "data")
-    parsed = parser.parse_object({"data": settings["data"].as_dict()})
-    made: RecordDataModule = parser.instantiate_classes(parsed)["data"]
-    made.processor = processor
-    return made
+    if bool(options.samples) != bool(options.tokens_per_sample):
+        raise InputError("--samples needs --tokens-per-sample, and the other way round")
 
 
 def _class(path: str) -> Any:

@@ -1,5 +1,6 @@
 """What an epoch asks for, from a data module's planned lengths or from given numbers."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -56,42 +57,72 @@ def from_numbers(
     tokens: int,
     images: int,
     longest: int,
+    packed_images: int | None,
     items_per_batch: int,
     batches_per_step: int,
 ) -> EpochPlan:
-    """An epoch of equal samples, one a row.
+    """An epoch of equal samples, one a row, or packed into rows that they fill.
+
+    Packed samples are taken to share no images.
 
     Args:
         config: Sizes; images are taken to be square.
         samples: How many.
         tokens: Of a sample, images expanded.
         images: Of a sample.
-        longest: Positions of the longest sample a batch may hold.
-        items_per_batch: Samples of a process's batch.
+        longest: Positions of the longest row a batch may hold.
+        packed_images: Most images of a packed row; ``None`` for one sample a row.
+        items_per_batch: Samples or rows of a process's batch.
         batches_per_step: Of one process.
 
     Raises:
-        InputError: The images alone are longer than the sample.
+        InputError: The images leave no room for text, or are more than a packed row may have.
     """
-    image_tokens = images * config.image_side * (config.image_side + 1)
-    if image_tokens >= min(tokens, longest):
+    text = tokens - images * square_tokens(config)
+    if text <= 0:
         raise InputError(
-            f"{images} images take {image_tokens} tokens, a sample has {tokens} and may have "
-            f"{longest}; give more tokens or fewer images"
+            f"--images-per-sample {images}: square images of {square_tokens(config)} tokens take "
+            f"{tokens - text}, but a sample has {tokens}; fewer images, or more tokens "
+            "(--tokens-per-sample; without it max_length)"
         )
-    one = BatchWork(tokens, _triangle(tokens), tokens - image_tokens, images, tokens)
-    largest = BatchShape(longest, longest - image_tokens, images)
+    rows, row_images = samples, images
+    if packed_images is not None:
+        if images > packed_images:
+            raise InputError(
+                f"--images-per-sample {images}: a packed row may have {packed_images} "
+                "(data.init_args.packing.images); give fewer, or raise that"
+            )
+        rows = math.ceil(max(samples * tokens / longest, samples * images / packed_images))
+        filled = math.ceil(longest * images / tokens)
+        row_images = min(filled, images_that_fit(config, longest, packed_images))
+    one = BatchWork(tokens, _triangle(tokens), text, images, tokens)
     return EpochPlan(
         work=BatchWork(*(samples * part for part in _counts(one))),
-        items=samples,
+        items=rows,
         items_per_batch=items_per_batch,
         batches_per_step=batches_per_step,
         largest=BatchShape(
-            items_per_batch * largest.positions,
-            items_per_batch * largest.scored_tokens,
-            items_per_batch * largest.images,
+            positions=items_per_batch * longest,
+            scored_tokens=items_per_batch * (longest - row_images * square_tokens(config)),
+            images=items_per_batch * row_images,
         ),
     )
+
+
+def square_tokens(config: PMCCambrianConfig) -> int:
+    """Tokens of a square image, line ends counted."""
+    return int(config.image_side * (config.image_side + 1))
+
+
+def images_that_fit(config: PMCCambrianConfig, tokens: int, most: int) -> int:
+    """Square images of a full row that leave room for text.
+
+    Args:
+        config: Sizes.
+        tokens: Of the row.
+        most: That it may have in any case.
+    """
+    return min(most, (tokens - 1) // square_tokens(config))
 
 
 def _single(data: Any, examples: Sequence[Example]) -> Iterator[tuple[BatchWork, float]]:
