@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from semihvision.core.errors import InputError
@@ -136,6 +137,17 @@ def read_metadata(path: Path) -> dict[str, str]:
     """The texts that `write_tensors` was given beside the tensors."""
     with safe_open(path, framework="pt") as file:
         return dict(file.metadata() or {})
+
+
+def write_shard(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Writes tensors that are all in memory, with the mode of any new file.
+
+    The library (0.8) moves a temporary file into place, which only its owner may read.
+    """
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(mode)
 
 
 def write_tensors(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from models.export.markdown import table
+from models.export.markdown import link, table
 from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.synthetic import SYNTHETIC
 
@@ -22,6 +22,11 @@ _SYNTHETIC_NOTE = (
     "patients, follows from this model."
 )
 
+_OLD_COUNTS_NOTE = (
+    "Some stages counted a record for every source that was its context, too: not every record "
+    "above need be its source's own."
+)
+
 
 def data_section(stages: Sequence[Mapping[str, Any]]) -> str:
     """Sources with their terms, and who wrote the texts; tells stages that recorded nothing."""
@@ -35,13 +40,13 @@ def data_section(stages: Sequence[Mapping[str, Any]]) -> str:
             else "**Sources and licences were not recorded.** Treat the weights as derived from "
             "data whose terms you do not know."
         )
-    sources = _most(data.get("sources", {}) for data in recorded)
-    synthetic = _most(data.get("synthetic", {}) for data in recorded)
-    if sources:
+    rows = _rows(recorded)
+    if rows:
         header = ("source", "records", "licence", "passing on", "commercial use", "citation")
-        rows = [_source(*item, synthetic.get(item[0], 0)) for item in sources.items()]
         parts.append(table(header, rows))
-    if synthetic:
+    if any("context" not in data for data in recorded):
+        parts.append(_OLD_COUNTS_NOTE)
+    if any(data.get("synthetic") for data in recorded):
         parts.append(_SYNTHETIC_NOTE)
     licences = _most(data.get("licences", {}) for data in recorded)
     if licences:
@@ -65,16 +70,53 @@ def _most(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(most.most_common())
 
 
-def _source(name: str, num_records: int, num_synthetic: int) -> tuple[str, ...]:
-    number = f"{num_records:,}"
-    if num_synthetic:
-        number += f", **{num_synthetic:,} {SYNTHETIC}**"
+def _rows(recorded: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """A row for every source, the one with most records first."""
+    synthetic = _most(data.get("synthetic", {}) for data in recorded)
+    others = _most(_without(data, "sources", "synthetic") for data in recorded)
+    own = Counter(others) + Counter(synthetic)
+    context = _most(data.get("context", {}) for data in recorded)
+    names = [*dict(own.most_common()), *(name for name in context if name not in own)]
+    rows = []
+    for name in names:
+        said = [_own(own[name], synthetic.get(name, 0))]
+        if context.get(name):
+            said.append(f"context of {context[name]:,} others{_items(recorded, name)}")
+        used = _most(data.get("with_synthetic_context", {}) for data in recorded).get(name)
+        if used:
+            said.append(f"**made with {used:,} {SYNTHETIC} cases as context**")
+        rows.append(_terms(name, "; ".join(said)))
+    return rows
+
+
+def _without(data: Mapping[str, Any], names: str, gone: str) -> Counter[str]:
+    """What is left of one count without another; nothing where none is left."""
+    return Counter(data.get(names, {})) - Counter(data.get(gone, {}))
+
+
+def _own(number: int, num_synthetic: int) -> str:
+    if not num_synthetic:
+        return f"{number:,}" if number else "none"
+    how_many = "all" if num_synthetic == number else f"{num_synthetic:,}"
+    return f"{number:,}, **{how_many} {SYNTHETIC}**"
+
+
+def _items(recorded: Sequence[Mapping[str, Any]], name: str) -> str:
+    """How much of what was context is known to be synthetic; empty if nothing is."""
+    synthetic = _most(data.get("synthetic_context_items", {}) for data in recorded).get(name, 0)
+    known = [_without(data, "context_items", "synthetic_context_items") for data in recorded]
+    total = _most(known).get(name, 0) + synthetic
+    how_many = "all" if synthetic == total else f"{synthetic:,} of {total:,} cases"
+    return f" ({how_many} {SYNTHETIC})" if synthetic else ""
+
+
+def _terms(name: str, number: str) -> tuple[str, ...]:
     if name not in CARD_MODULES:
         return (name, number, *["not known: no card"] * 3, "")
     found = card(name)
-    link = f"[{found.licence}]({found.licence_url or found.url})"
+    licence = link(found.licence, found.licence_url or found.url)
     if found.share_alike:
-        link += ", share alike"
-    title = f"[{found.title}]({found.url})"
+        licence += ", share alike"
     rights = (found.redistribution, found.commercial_use)
-    return (title, number, link, *rights, found.citation)
+    citation = "" if found.citation == "None" else found.citation
+    return (link(found.title, found.url), number, licence, *rights, citation)

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from models.configuration import PMCCambrianConfig
 from models.modeling import PMCCambrian
-from models.weight_files import INDEX_FILE, SINGLE_FILE, OnProgress, dtype_name
+from models.weight_files import INDEX_FILE, SINGLE_FILE, OnProgress, dtype_name, write_shard
 from semihvision.core.errors import InputError
 from semihvision.core.json_files import read_json
 from semihvision.core.reasons import in_words
@@ -71,7 +70,7 @@ def copy_weights(
         for own, tensor in _read(names, stored, converted):
             tensors[own] = tensor
             on_progress("weights read", len(index) + len(tensors), len(stored))
-        save_file(tensors, target / name, metadata={"format": "pt"})
+        write_shard(target / name, tensors)
         index.update(dict.fromkeys(names, name))
         on_progress("weights written", len(index), len(stored))
         num_parameters += sum(tensor.numel() for tensor in tensors.values())

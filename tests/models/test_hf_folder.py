@@ -190,6 +190,11 @@ def test_the_same_source_gives_the_same_folder(source: Path, folder: Path, tmp_p
     assert hash_path(tmp_path / "hf") == hash_path(folder)
 
 
+def test_weights_may_be_read_by_whoever_may_read_the_rest(folder: Path) -> None:
+    modes = {file.stat().st_mode & 0o777 for file in folder.iterdir() if file.is_file()}
+    assert modes == {(folder / "config.json").stat().st_mode & 0o777}
+
+
 # The template
 
 
