@@ -71,8 +71,14 @@ def read_golden(path: Path) -> Golden:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         config = json.loads(metadata["config"])
-    except (OSError, SafetensorError) as error:
-        raise GoldenFileError(f"{path}: {error}; expected a safetensors file") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise GoldenFileError(f"{path}: {reason}; expected a safetensors file") from None
+    except SafetensorError:
+        raise GoldenFileError(
+            f"{path}: not in the safetensors format, or damaged; expected a safetensors file that "
+            "holds a golden case"
+        ) from None
     except (KeyError, json.JSONDecodeError):
         config = None
     if not isinstance(config, dict):

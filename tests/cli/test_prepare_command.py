@@ -114,7 +114,7 @@ def test_refused_items_are_listed_beside_the_records_and_exit_is_3(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("vqarad", "unknown source 'vqarad'; known: deeplesion"),
+        ("vqarad", "unknown source 'vqarad'; did you mean vqa_rad? known: deeplesion"),
         ("deeplesion", "no file DL_info.csv"),
     ],
 )

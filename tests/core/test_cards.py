@@ -64,10 +64,9 @@ def test_what_the_owners_terms_demand() -> None:
         assert card(name).commercial_use == "no"
 
 
-def test_an_unknown_source_lists_the_known_ones() -> None:
-    with pytest.raises(
-        InputError, match="unknown source 'deeplesions'; known: deeplesion, eurorad"
-    ):
+def test_an_unknown_source_names_the_nearest_and_lists_the_known_ones() -> None:
+    said = r"unknown source 'deeplesions'; did you mean deeplesion\? known: deeplesion, eurorad"
+    with pytest.raises(InputError, match=said):
         card("deeplesions")
 
 

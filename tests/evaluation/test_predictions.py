@@ -122,7 +122,7 @@ def test_unusable_files_are_named(tmp_path, text: str, message: str) -> None:
 
 
 def test_unreadable_files_are_named(tmp_path) -> None:
-    with pytest.raises(InputError, match=r"absent\.json: cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"absent\.json: no such file"):
         read_predictions(tmp_path / "absent.json")
     with pytest.raises(InputError, match="cannot be read"):
         read_predictions(tmp_path)

@@ -22,6 +22,7 @@ from semihvision.cli.output import counts_in_text, print_json, print_table, prog
 from semihvision.cli.parsing import JSON_HELP, config_parser, dispatch, parser, plain, source_roots
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, RefusalLog
 from semihvision.core.hashing import hash_path
+from semihvision.core.writable import require_writable_file
 
 if TYPE_CHECKING:
     from semihvision.annotation.plan import Plan
@@ -119,8 +120,9 @@ def _run(argv: list[str]) -> int:
     parsed = made.parse_args(argv)
     config, arguments = plain(parsed), made.instantiate(parsed)
     as_json = config.pop("json")
-    producer = _producer(arguments)
     records, out = Path(arguments.records), Path(arguments.out)
+    require_writable_file(out)
+    producer = _producer(arguments)
     with progress() as display:
         task = display.add_task("records", total=None)
         summary = annotate(
@@ -230,6 +232,7 @@ def _export(argv: list[str]) -> int:
     made.add_argument("--out", required=True, type=str, help="LLaVA JSONL to write")
     made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
+    require_writable_file(Path(arguments.out))
     refused = RefusalLog()
     exported = export_generated(Path(arguments.records), Path(arguments.out), refused)
     path = Path(arguments.out).with_suffix(".refused.jsonl")

@@ -13,6 +13,7 @@ from semihvision.core.files import open_atomically
 from semihvision.core.images import read_image
 from semihvision.core.parquet import count_records, read_records
 from semihvision.core.record import ImageRef, Record
+from semihvision.core.writable import require_writable_file
 
 _JPEG_QUALITY = 80
 
@@ -40,6 +41,7 @@ def browse(argv: list[str]) -> int:
     arguments = made.parse_args(argv)
     if arguments.limit < 1 or arguments.size < 16:
         raise InputError("expected --limit of 1 or more and --size of 16 or more")
+    require_writable_file(arguments.out)
     roots, total = source_roots(arguments.root or []), count_records(arguments.file)
     not_shown: list[dict[str, str]] = []
 

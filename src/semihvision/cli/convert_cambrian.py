@@ -6,6 +6,7 @@ from pathlib import Path
 from semihvision.cli.output import Bars, print_json, print_table, progress
 from semihvision.cli.parsing import JSON_HELP, parser
 from semihvision.core.errors import InputError
+from semihvision.core.writable import require_writable_folder
 
 _NO_SYSTEM_TEXT = (
     "not in the folder: to be given wherever it is used (system_prompt_file, chat's "
@@ -38,6 +39,7 @@ def from_cambrian(argv: list[str]) -> int:
     )
     made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
+    require_writable_folder(arguments.out)
     tower_weights = named_sources(arguments.tower_weights)
 
     from models.conversion import convert_official_folder

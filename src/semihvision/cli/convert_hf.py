@@ -6,6 +6,7 @@ from pathlib import Path
 from semihvision.cli.output import Bars, print_json, print_table, progress
 from semihvision.cli.parsing import JSON_HELP, parser
 from semihvision.core.errors import InputError
+from semihvision.core.writable import require_writable_folder
 
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
@@ -36,6 +37,7 @@ def to_hf(argv: list[str]) -> int:
     )
     made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
+    require_writable_folder(arguments.out)
     max_shard_bytes = num_bytes(arguments.max_shard_size)
 
     from models.export.folder import write_hf_folder

@@ -11,6 +11,7 @@ from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.errors import EXIT_DONE, InputError
 from semihvision.core.files import write_text_atomically
 from semihvision.core.synthetic import MARKER, mark
+from semihvision.core.writable import require_writable_folder
 
 
 def run(argv: list[str]) -> int:
@@ -130,6 +131,7 @@ def _checked_roots(
         card(name)
         if name not in known:
             raise InputError(f"{name} has no twin yet; those with one: {', '.join(known)}")
+        require_writable_folder(root)
         if root.exists() and any(root.iterdir()):
             raise InputError(f"{root} already holds files; choose another folder or empty it")
     return roots

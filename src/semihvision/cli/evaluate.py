@@ -12,7 +12,9 @@ from semihvision import tracking
 from semihvision.cli.endpoint import add_endpoint_arguments, make_client
 from semihvision.cli.output import Bars, print_json, print_table, progress, stderr
 from semihvision.cli.parsing import JSON_HELP, config_parser, plain
+from semihvision.core.card import CARD_MODULES
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError
+from semihvision.core.writable import require_writable_folder
 
 Control = Literal["normal", "blank", "shuffled"]
 
@@ -37,7 +39,8 @@ def run(argv: list[str]) -> int:
         raise InputError("system_prompt_file and other_prompt go with model, not with llm")
     if not arguments.benchmarks:
         raise InputError(f"benchmarks: expected name: folder; names: {', '.join(TASKS)}")
-    tasks = [load_task(name, Path(root)) for name, root in arguments.benchmarks.items()]
+    require_writable_folder(Path(arguments.out))
+    tasks = [_task(name, Path(root)) for name, root in arguments.benchmarks.items()]
     answerer = _answerer(arguments, tasks)
     tags = {name: str(value) for name, value in answerer.identity.items()}
     name = arguments.run_name or Path(arguments.model or arguments.llm).name
@@ -105,6 +108,16 @@ def _parser() -> Any:
     made.add_argument("--seed", type=int, default=0, help="seed of the image exchange")
     made.add_argument("--json", action="store_true", help=JSON_HELP)
     return made
+
+
+def _task(name: str, root: Path) -> Task:
+    try:
+        return load_task(name, root)
+    except InputError as error:
+        if name not in CARD_MODULES or not root.is_dir():
+            raise
+        doctor = f"semihvision doctor {name} --root {root}"
+        raise InputError(f"{error}\n`{doctor}` shows the files expected there") from None
 
 
 def _answerer(arguments: Any, tasks: Sequence[Task]) -> Answerer:

@@ -10,6 +10,7 @@ from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError
 from semihvision.core.images import probe_image, read_image
 from semihvision.core.parquet import count_records, read_records
 from semihvision.core.record import Record
+from semihvision.core.writable import require_writable_folder
 from semihvision.retrieval import (
     AuditReport,
     Hit,
@@ -64,6 +65,7 @@ def _build(argv: list[str]) -> int:
     )  # fmt: skip
     made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
+    require_writable_folder(Path(arguments.out))
     paths = [Path(path) for path in arguments.records]
     total = sum(count_records(path) for path in paths)
     with progress() as display:

@@ -13,6 +13,7 @@ from semihvision.cli.output import print_json, print_table, progress, stderr
 from semihvision.cli.parsing import JSON_HELP, config_parser, dispatch, plain
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError, RefusalLog
 from semihvision.core.hashing import hash_path
+from semihvision.core.writable import require_writable_folder
 
 DEFAULT_MAX_TOKENS = 2000
 """The reference lists of a long discussion take about 1000 tokens."""
@@ -89,6 +90,7 @@ def _answers(file: Path, cases: list[JamaCase]) -> dict[str, str | None]:
 
 def _judge(arguments: Any, cases: list[JamaCase], answers: dict[str, str | None]) -> Judgement:
     folder = Path(arguments.out) if arguments.out else Path(arguments.predictions).parent
+    require_writable_folder(folder)
     with progress() as display:
         most = len(cases) * (1 + len(RUBRICS))
         bar = display.add_task("judge (at most)", total=most)

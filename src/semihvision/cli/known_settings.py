@@ -1,10 +1,11 @@
 """Which settings and classes are known, and which of them somebody may have meant."""
 
 from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 
 from jsonargparse import ArgumentParser
+
+from semihvision.core.near_names import did_you_mean
 
 _MAX_NAMED = 20
 
@@ -56,7 +57,5 @@ def _of_module(class_path: str, ask: Callable[..., list[str]]) -> list[str]:
 def meant(name: str, known: Iterable[str]) -> str:
     """The end of a message: the known name nearest to a wrong one, or all where they are few."""
     names = list(known)
-    close = get_close_matches(name, names, n=1)
-    if close:
-        return f"; did you mean {close[0]}?"
-    return f"; known: {', '.join(names)}" if 0 < len(names) <= _MAX_NAMED else ""
+    listed = f"; known: {', '.join(names)}" if 0 < len(names) <= _MAX_NAMED else ""
+    return did_you_mean(name, names) or listed

@@ -14,6 +14,7 @@ from semihvision.core.errors import (
     CheckFailedError,
     InputError,
 )
+from semihvision.core.near_names import did_you_mean
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "quickstart": ("semihvision.cli.quickstart", "the whole job on demo data, offline, on a CPU"),
@@ -71,7 +72,9 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_UNUSABLE if not arguments else 0
     name = arguments[0]
     if name not in COMMANDS:
-        sys.stderr.write(f"semihvision: unknown command {name!r}\n\n{help_text()}")
+        near = did_you_mean(name, COMMANDS)
+        more = "\nall commands: semihvision --help\n" if near else f"\n\n{help_text()}"
+        sys.stderr.write(f"semihvision: unknown command {name!r}{near}{more}")
         return EXIT_UNUSABLE
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     module = import_module(COMMANDS[name][0])

@@ -23,6 +23,9 @@ from semihvision.cli.plain_progress import Display, PlainProgress
 stderr = Console(stderr=True)
 """For progress, notes and warnings."""
 
+_WIDEST_CELL = 60
+_ENDLESS = 100_000
+
 
 def print_json(document: Any) -> None:
     """Prints the one JSON document of a `--json` run."""
@@ -30,7 +33,10 @@ def print_json(document: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table on standard output; cells are shown by `in_text`, `Text` with its colour."""
+    """Prints a table on standard output; cells are shown by `in_text`, `Text` with its colour.
+
+    Where standard output is no terminal, the table is as wide as its words need.
+    """
     table = Table(title=Text(title), title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -38,7 +44,18 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         # Brackets in data are no markup.
         table.add_row(*(cell if isinstance(cell, Text) else Text(in_text(cell)) for cell in row))
     console = Console()
+    if not console.is_terminal:
+        console.width = _widened(table, console)
     console.print(table)
+
+
+def _widened(table: Table, console: Console) -> int:
+    """Width at which no word is cut; long cells are folded at blanks."""
+    endless = console.options.update(width=_ENDLESS)
+    for column in table.columns:
+        longest_word = max((console.measure(cell).minimum for cell in column.cells), default=0)
+        column.max_width = max(_WIDEST_CELL, longest_word)
+    return max(console.width, console.measure(table, options=endless).maximum)
 
 
 def in_text(value: object) -> str:

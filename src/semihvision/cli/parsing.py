@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from semihvision.cli.help_text import EXIT_CODES, PlainHelp
 from semihvision.core.errors import EXIT_UNUSABLE, InputError
+from semihvision.core.near_names import did_you_mean
 
 JSON_HELP = "print one JSON document on standard output"
 
@@ -92,7 +93,7 @@ def dispatch(
         argv: Arguments after the first word.
 
     Raises:
-        InputError: No verb, or an unknown one; the known ones are listed.
+        InputError: No verb, or an unknown one; the nearest is named, or the known ones are listed.
     """
     if argv and argv[0] in verbs:
         return verbs[argv[0]][0](argv[1:])
@@ -101,6 +102,9 @@ def dispatch(
     if argv and argv[0] in ("-h", "--help"):
         sys.stdout.write(usage)
         return 0
+    near = did_you_mean(argv[0], verbs) if argv else ""
+    if near:
+        raise InputError(f"unknown verb {argv[0]!r}{near}\nall verbs: semihvision {command} --help")
     raise InputError(f"expected one of: {', '.join(verbs)}\n\n{usage}")
 
 

@@ -13,6 +13,7 @@ from semihvision.core.card import CARD_MODULES, card
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError
 from semihvision.core.preparation import Preparation, Prepared, prepare_records
 from semihvision.core.synthetic import SYNTHETIC
+from semihvision.core.writable import require_writable_file
 
 
 def run(argv: list[str]) -> int:
@@ -81,7 +82,7 @@ def prepare(
         verify: Hash all images anew, rather than trust size and modification time.
 
     Raises:
-        InputError: Unknown source or option, unusable root, or not one usable record.
+        InputError: Unknown source or option, unusable root or output, or not one usable record.
     """
     if out.suffix != ".parquet":
         raise InputError(f"--out {out}: expected a name that ends with .parquet")
@@ -90,6 +91,7 @@ def prepare(
     reader = reader_of(name, options)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; expected {card(name).title} in its own layout")
+    require_writable_file(out)
     task = Preparation(
         name=name,
         reader=reader,

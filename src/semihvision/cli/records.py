@@ -1,6 +1,5 @@
 """`semihvision records`: show some records, count them, export them as LLaVA/Cambrian JSONL."""
 
-from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -8,12 +7,9 @@ from typing import Any
 
 from semihvision.cli.output import print_json, print_table, stderr
 from semihvision.cli.parsing import JSON_HELP, dispatch, parser
-from semihvision.core.card import CARD_MODULES, card
+from semihvision.cli.records_export import export
 from semihvision.core.counts import RecordCounts, has
-from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError, RefusalLog
-from semihvision.core.files import open_atomically
-from semihvision.core.lineage import sources_of, withheld_by
-from semihvision.core.llava import export_lines, exported_parts
+from semihvision.core.errors import EXIT_DONE, InputError
 from semihvision.core.parquet import count_records, read_records
 from semihvision.core.record import Record, Region
 from semihvision.core.rights import RightsCounts
@@ -115,70 +111,6 @@ def _licences(file: Path, *, as_json: bool) -> int:
     ]
     print_table(str(file), columns, cells)
     return EXIT_DONE
-
-
-def export(argv: list[str]) -> int:
-    """Writes LLaVA/Cambrian JSON lines."""
-    made = parser("records export", "Writes questions and conversations as LLaVA/Cambrian JSONL.")
-    made.add_argument("file", type=Path, help="Parquet file of records")
-    made.add_argument("--out", type=Path, required=True, help="JSONL file to write")
-    made.add_argument("--split", type=str, help="only this split, e.g. train; else all")
-    made.add_argument("--json", action="store_true", help=JSON_HELP)
-    arguments = made.parse_args(argv)
-    records = lines = without = 0
-    by_split: Counter[str] = Counter()
-    sources: set[str] = set()
-    refused = RefusalLog()
-    with open_atomically(arguments.out) as stream:
-        for record in read_records(arguments.file):
-            records += 1
-            withheld = withheld_by(record)
-            if withheld:
-                refused.add(record.record_id, reason=withheld, kind="withheld")
-                continue
-            before = lines
-            for line in export_lines([record], split=arguments.split):
-                stream.write(line + "\n")
-                lines += 1
-            by_split.update(own for own, _ in exported_parts(record, arguments.split))
-            sources.update(sources_of(record))
-            without += lines == before
-    kept = sorted(name for name in sources if not _may_be_passed_on(name))
-    document = {
-        "out": str(arguments.out),
-        "records": records,
-        "lines": lines,
-        "lines_by_split": dict(by_split),
-        "records_without_samples": without,
-        "records_withheld": len(refused.items),
-        "not_to_be_passed_on": kept,
-    }
-    if arguments.json:
-        print_json(document)
-    else:
-        shown = {
-            **document,
-            "lines_by_split": ", ".join(f"{n} {split or 'none'}" for split, n in by_split.items()),
-            "not_to_be_passed_on": ", ".join(kept) or "-",
-        }
-        rows = [(name.replace("_", " "), value) for name, value in shown.items()]
-        print_table("LLaVA/Cambrian JSONL", ("what", "value"), rows)
-    return _withheld(refused, arguments.out)
-
-
-def _withheld(refused: RefusalLog, out: Path) -> int:
-    """Writes down which records an export left out, and returns the exit code."""
-    path = out.with_suffix(".refused.jsonl")
-    refused.write(path)
-    if not refused.items:
-        return EXIT_DONE
-    stderr.print(f"{len(refused.items)} records were withheld; reasons in {path}", markup=False)
-    return EXIT_REFUSED_ITEMS
-
-
-def _may_be_passed_on(source: str) -> bool:
-    """By its card; a source without one has no terms that would say so."""
-    return source in CARD_MODULES and card(source).redistribution != "no"
 
 
 def _lines(record: Record) -> Iterator[tuple[str, str]]:

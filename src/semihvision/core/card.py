@@ -11,6 +11,7 @@ from typing import Literal
 
 from semihvision.core.components import Component
 from semihvision.core.errors import InputError
+from semihvision.core.near_names import did_you_mean
 
 Flag = Literal["yes", "no", "conditional", "not stated"]
 
@@ -97,10 +98,12 @@ def card(name: str) -> Card:
     """The card of a source.
 
     Raises:
-        InputError: No source has that name; the known ones are listed.
+        InputError: No source has that name; the nearest is named, the known ones are listed.
     """
     if name not in CARD_MODULES:
-        raise InputError(f"unknown source {name!r}; known: {', '.join(sorted(CARD_MODULES))}")
+        near = did_you_mean(name, CARD_MODULES)
+        known = ", ".join(sorted(CARD_MODULES))
+        raise InputError(f"unknown source {name!r}{near or ';'} known: {known}")
     found = import_module(CARD_MODULES[name]).CARD
     assert isinstance(found, Card)
     assert found.name == name
