@@ -182,12 +182,13 @@ def test_the_prompt_counts_as_the_stage_would_take_it(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     preset("tiny").save_pretrained(folder)
     PMCCambrianProcessor.from_preset("tiny", system_prompt="Of the folder.").save_pretrained(folder)
-    for given, expected in (
+    cases: list[tuple[dict[str, Any], str]] = [
         ({}, ""),
         ({"system_prompt_file": str(text)}, "Be kind."),
         ({"init_from": str(folder)}, "Of the folder."),
         ({"init_from": str(folder), "system_prompt_file": str(text)}, "Be kind."),
-    ):
+    ]
+    for given, expected in cases:
         settings = {
             name: parameter.default
             for name, parameter in inspect.signature(InstructionTuning).parameters.items()

@@ -8,8 +8,6 @@ from typing import Any, cast
 import pytest
 import torch
 import torch.distributed as dist
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
@@ -24,12 +22,7 @@ from models.sharding import shard, units
 from models.stages.building import ModelPlan, build, meta_model
 from semihvision.core.errors import InputError
 from semihvision.training.activations import BatchShape
-from semihvision.training.epoch_plan import (
-    from_data,
-    from_numbers,
-    images_that_fit,
-    square_tokens,
-)
+from semihvision.training.epoch_plan import from_data
 from semihvision.training.estimate import EpochPlan, changes_that_fit, divide, fits, run_time
 from semihvision.training.memory import (
     Layout,
@@ -167,62 +160,6 @@ def test_an_epoch_asks_for_what_its_batches_ask_for(twin: Path, packing: Packing
     assert plan.steps(1) == -(-len(batches) // 3)
     assert plan.largest.positions >= max(work.positions for work in batches)
     assert plan.largest.images >= max(work.images for work in batches)
-
-
-def given_numbers(**changed: Any) -> EpochPlan:
-    numbers: dict[str, Any] = {
-        "samples": 10,
-        "tokens": 100,
-        "images": 2,
-        "longest": 200,
-        "packed_images": None,
-        "items_per_batch": 4,
-        "batches_per_step": 1,
-    }
-    return from_numbers(preset("tiny"), **numbers | changed)
-
-
-def test_given_numbers_make_an_epoch() -> None:
-    plan = given_numbers()
-    assert plan.work == BatchWork(1000, 50500, 10 * (100 - 84), 20, 1000)
-    assert plan.largest == BatchShape(positions=800, scored_tokens=4 * (200 - 84), images=8)
-    assert plan.steps(2) == 2
-
-
-@pytest.mark.parametrize(
-    ("tokens", "images", "most", "rows", "row_images"),
-    [
-        (100, 1, 8, 5, 2),  # two a row, by tokens
-        (50, 1, 8, 3, 4),  # four a row: tokens leave room for no fifth image
-        (50, 1, 2, 5, 2),  # the images' limit makes more rows
-        (50, 0, 2, 3, 0),
-    ],
-)
-def test_packed_numbers_fill_rows(
-    tokens: int, images: int, most: int, rows: int, row_images: int
-) -> None:
-    plan = given_numbers(tokens=tokens, images=images, packed_images=most)
-    # The same work, for packed samples do not see each other.
-    assert plan.work == given_numbers(tokens=tokens, images=images).work
-    assert plan.items == rows
-    text = 200 - 42 * row_images
-    assert plan.largest == BatchShape(800, 4 * text, 4 * row_images)
-
-
-def test_numbers_that_cannot_be_name_their_options() -> None:
-    with pytest.raises(InputError, match=r"--images-per-sample 3: .* 126, but .* 100; .*--tokens"):
-        given_numbers(images=3)
-    with pytest.raises(InputError, match=r"--images-per-sample 2: .* row may have 1 .*packing"):
-        given_numbers(packed_images=1)
-
-
-@given(tokens=st.integers(44, 5000), most=st.integers(1, 9))
-def test_a_full_row_has_text_and_no_room_for_another_image(tokens: int, most: int) -> None:
-    config = preset("tiny")
-    images = images_that_fit(config, tokens, most)
-    assert 1 <= images <= most
-    assert images * square_tokens(config) < tokens
-    assert images == most or (images + 1) * square_tokens(config) >= tokens
 
 
 def test_steps_are_divided_as_the_data_module_divides_them() -> None:
