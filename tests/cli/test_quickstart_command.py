@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from chat_server import ChatServer
 
 from semihvision.cli import quickstart_steps
 from semihvision.cli.main import main
+from semihvision.cli.quickstart import _fresh
 from semihvision.core.card import card
 from semihvision.core.errors import InputError
 from semihvision.core.policy import may_send
@@ -68,12 +70,78 @@ def test_quickstart_runs_every_room_with_a_judge_on_loopback(
         "InstructionTuning",
         "Annealing",
     ]
+    assert document["model"] == str(out / "stage3" / "model")
+    tried = shlex.split(document["try_command"])
+    assert tried[:4] == ["semihvision", "chat", "--model", document["model"]]
+    assert main([*tried[1:], "--max-new-tokens", "2"]) == 0
+    assert tried[tried.index("--ask") + 1].endswith("?")
 
 
 def test_a_folder_of_somebody_else_is_not_emptied(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     assert main(["quickstart", "--out", str(tmp_path)]) == 2
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_what_an_earlier_quickstart_left_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    for number in range(3):
+        (_fresh(out) / "model").write_text(f"of run {number}")
+    found = {path.name: (path / "model").read_text() for path in tmp_path.iterdir()}
+    assert found == {
+        "out-previous-1": "of run 0",
+        "out-previous-2": "of run 1",
+        "out": "of run 2",
+    }
+    assert f"the earlier {out} is kept as {out}-previous-2" in capsys.readouterr().err
+
+
+def test_the_folder_that_it_runs_in_is_not_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(_fresh(tmp_path / "out"))
+    assert main(["quickstart", "--out", "."]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_stage_that_is_stopped_says_how_it_alone_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from semihvision.cli import train
+
+    def stopped(argv: list[str]) -> None:
+        raise SystemExit(143)
+
+    monkeypatch.setattr(train, "train", stopped)
+    work = quickstart_steps.Workspace(out=tmp_path / "out", seed=5)
+    with pytest.raises(SystemExit) as ended:
+        quickstart_steps.train_stage(work, 2)
+    assert ended.value.code == 143
+    file = tmp_path / "out" / "configs" / "stage2.yaml"
+    said = capsys.readouterr().err
+    assert f"semihvision fit -c {file} --seed_everything 5" in said
+    assert "begins anew" in said
+    # All that a stage of the quickstart reads and writes is in its own folder.
+    assert "runs/" not in "".join(line.partition("#")[0] for line in file.read_text().splitlines())
+
+
+def test_the_stages_used_by_hand_leave_the_quickstarts_files_alone() -> None:
+    for stage in quickstart_steps.STAGES:
+        text = (quickstart_steps.CONFIGS / f"stage{stage}.yaml").read_text()
+        written = re.findall(r"\{(?:folder|dirpath): (runs/\S+/)", text)
+        assert [place.split("/")[:3] for place in written] == [
+            ["runs", "tiny", f"stage{stage}"]
+        ] * 2
+
+
+def test_help_counts_the_sources_that_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["quickstart", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"in the layout of {len(quickstart_steps.CASES)} sources" in text
+    assert "OUT-previous-1" in text
 
 
 def test_an_endpoint_without_a_model_is_wrong_usage(tmp_path: Path) -> None:

@@ -1,16 +1,18 @@
 """`semihvision quickstart`: the whole job on demo data, offline, on a CPU, in one process."""
 
 import os
-import shutil
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semihvision.cli.output import counts_in_text, print_json, print_table, stderr
 from semihvision.cli.parsing import JSON_HELP, parser
 from semihvision.cli.quickstart_steps import (
+    CASES,
     DATA_STEPS,
     STAGES,
     Workspace,
@@ -19,13 +21,14 @@ from semihvision.cli.quickstart_steps import (
     train_stage,
 )
 from semihvision.core.errors import EXIT_DONE, EXIT_REFUSED_ITEMS, InputError
+from semihvision.core.json_files import read_json
 
 if TYPE_CHECKING:
     from semihvision.cli.quickstart_evaluation import ModelScores
     from semihvision.llm.client import LLMClient
 
 MARKER = ".semihvision-quickstart"
-"""Stands in a folder that quickstart made and may therefore empty."""
+"""Stands in a folder that quickstart made and may therefore rename."""
 
 TRAINED = f"stage{STAGES[-1]}"
 NUM_STEPS = len(DATA_STEPS) + len(STAGES) + 2
@@ -35,11 +38,17 @@ def run(argv: list[str]) -> int:
     """Runs every step and prints what came of it."""
     made = parser(
         "quickstart",
-        "Draws phantoms in the layout of four sources and a benchmark, then prepares, indexes, "
-        "annotates, trains the tiny model in three stages, evaluates and judges. Offline unless a "
-        "language model is named.",
+        f"Draws phantoms in the layout of {len(CASES)} sources (JAMA's cases only to be tested "
+        "on), then prepares, indexes, annotates, trains the tiny model in three stages, evaluates "
+        "and judges. Offline unless a language model is named. Every quickstart begins anew; the "
+        "files of an earlier one are kept beside it, in OUT-previous-1 and so on.",
     )
-    made.add_argument("--out", type=str, default="runs/quickstart", help="folder for all files")
+    made.add_argument(
+        "--out",
+        type=str,
+        default="runs/quickstart",
+        help="folder for all files; an earlier quickstart's is renamed, not emptied",
+    )
     made.add_argument("--seed", type=int, default=0, help="seed of data, weights and sample order")
     made.add_argument(
         "--llm",
@@ -70,6 +79,8 @@ def run(argv: list[str]) -> int:
         "seed": work.seed,
         "loss": {f"stage{stage}": {"first": a, "last": b} for stage, (a, b) in losses.items()},
         "refused": work.refused,
+        "model": str(work.model(TRAINED)),
+        "try_command": _try_command(work),
         "seconds": round(time.monotonic() - started, 1),
     }
     if arguments.json:
@@ -96,11 +107,18 @@ def _client(arguments: Any) -> "LLMClient | None":
 
 
 def _fresh(out: Path) -> Path:
-    """The output folder, emptied if an earlier quickstart made it."""
+    """The output folder, empty; what an earlier quickstart left in it is kept beside it."""
     if out.exists() and any(out.iterdir()):
         if not (out / MARKER).is_file():
             raise InputError(f"{out} holds files that are not quickstart's; choose another --out")
-        shutil.rmtree(out)
+        if Path.cwd().is_relative_to(out.resolve()):
+            raise InputError(
+                f"{out} cannot be renamed from inside: run quickstart from another folder"
+            )
+        numbers = (out.with_name(f"{out.name}-previous-{n}") for n in count(1))
+        kept = next(folder for folder in numbers if not folder.exists())
+        out.rename(kept)
+        stderr.print(f"the earlier {out} is kept as {kept}", markup=False, soft_wrap=True)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARKER).touch()
     return out
@@ -153,6 +171,15 @@ def _evaluate(work: Workspace, steps: _Steps) -> dict[str, Any]:
     }
 
 
+def _try_command(work: Workspace) -> str:
+    """A question to the trained model, about an unseen phantom."""
+    root, model = work.root("vqa_rad"), work.model(TRAINED)
+    asked = read_json(root / "testset.json")[0]
+    image = root / "images" / asked["image_name"]
+    argv = ["chat", "--model", str(model), "--image", str(image), "--ask", asked["question"]]
+    return f"semihvision {shlex.join(argv)}"
+
+
 def _one_line(scores: "ModelScores") -> str:
     return ", ".join(f"{control} images {value:.1f} %" for control, value in scores.vqa.items())
 
@@ -197,6 +224,8 @@ def _say_where(document: dict[str, Any]) -> None:
     for step, counts in document["refused"].items():
         stderr.print(f"refused in {step}: {counts_in_text(counts)}", markup=False)
     lines = (
+        f"model folder  {document['model']}",
+        f"try it        {document['try_command']}",
         f"MLflow store  {mlflow['uri']}",
         f"look at it    {mlflow['ui_command']}",
         f"compare page  {mlflow['compare']}",

@@ -1,5 +1,7 @@
 """The steps of `semihvision quickstart`, each a call of the function that its own command calls."""
 
+import re
+import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from data_modules.reading import reader_of
 from semihvision.cli.demo_data import write_marked_twin
-from semihvision.cli.output import Bars, progress
+from semihvision.cli.output import Bars, progress, stderr
 from semihvision.core.card import card
 from semihvision.core.errors import InputError, RefusalLog
 from semihvision.core.parquet import read_records, write_records
@@ -29,8 +31,8 @@ ANNOTATED = ("deeplesion", "eurorad", "mimic_cxr", "folder")
 
 STAGES = (1, 2, 3)
 CONFIGS = Path(__file__).parents[3] / "configs" / "train" / "tiny"
-CONFIGURED_OUT = "runs/quickstart"
-"""Folder that the stages' configurations name; another `out` is put in its place."""
+CONFIGURED_OUT = re.compile("runs/(?:quickstart|tiny)/")
+"""Folders that the stages' configurations read and write; `out` is put in the place of both."""
 
 
 @dataclass
@@ -178,7 +180,19 @@ def train_stage(work: Workspace, stage: int) -> tuple[float, float]:
     config = _stage_config(work, stage)
     # A quickstart begins anew; `fit` alone would go on where an earlier one was interrupted.
     shutil.rmtree(work.out / f"stage{stage}" / "checkpoints", ignore_errors=True)
-    done = train(["fit", "-c", str(config), "--seed_everything", str(work.seed)])
+    argv = ["fit", "-c", str(config), "--seed_everything", str(work.seed)]
+    try:
+        done = train(argv)
+    except SystemExit:
+        # Lightning's end after Ctrl-C, and that of `ResumableCheckpoint` after a signal.
+        stderr.print(
+            f"stopped in stage {stage}. A new quickstart begins anew and keeps what is in "
+            f"{work.out}; this stage alone goes on from its last checkpoint with\n"
+            f"semihvision {shlex.join(argv)}",
+            markup=False,
+            soft_wrap=True,
+        )
+        raise
     history = metric_history(str(done.trainer.logger.run_id), "train/loss")  # type: ignore[union-attr]
     quarter = max(1, len(history) // 4)
     return _mean(history[:quarter]), _mean(history[-quarter:])
@@ -194,7 +208,8 @@ def _stage_config(work: Workspace, stage: int) -> Path:
         )
     file = work.out / "configs" / template.name
     file.parent.mkdir(parents=True, exist_ok=True)
-    text = template.read_text("utf-8").replace(CONFIGURED_OUT, str(work.out))
+    text = template.read_text("utf-8")
+    text = CONFIGURED_OUT.sub(lambda _: f"{work.out}/", text)
     file.write_text(text, encoding="utf-8")
     return file
 

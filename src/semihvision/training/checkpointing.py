@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class ResumableCheckpoint(Callback):
-    """Saves a run every few steps and goes on from the newest complete checkpoint when it starts.
+    """Saves a run every few steps and at its end, and goes on from the newest complete checkpoint.
 
     A checkpoint holds trained parameters, optimizer, schedule, loops, used samples and random
     states; frozen parameters come from where the run took them. It is sharded: every process
@@ -46,7 +46,7 @@ class ResumableCheckpoint(Callback):
 
     Args:
         dirpath: Folder of this run's checkpoints and no other's.
-        every_n_steps: Optimizer steps between two checkpoints.
+        every_n_steps: Optimizer steps between two checkpoints; the last step is always saved.
         keep: How many are kept.
         asynchronous: Write in the background where the model is on a GPU.
     """
@@ -103,11 +103,16 @@ class ResumableCheckpoint(Callback):
             check_same_run(self._resumed, self._progress[kind], facts)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Loads weights, optimizer, schedules and loops, once they are built."""
+        """Loads weights, optimizer, schedules and loops, once they are built.
+
+        Raises:
+            InputError: The checkpoint is beyond the end of this run.
+        """
         stage = cast(Any, pl_module)
         on_first_process(trainer, lambda: self._check("towers", stage.tower_facts()))
         if self._resumed is not None:
             restore(trainer, self._resumed, self._progress)
+            _check_not_beyond(trainer, self._resumed)
 
     def on_sanity_check_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Takes the signals from Lightning, which has them since the model was set up."""
@@ -163,7 +168,9 @@ class ResumableCheckpoint(Callback):
         self._end_if_told(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Waits for the last checkpoint."""
+        """Saves the last step, so that a longer run can go on from it and a lost model be made."""
+        if self._taken is not None:
+            self._writer.write(trainer, self._taken)
         self._writer.settle(trainer)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -196,9 +203,10 @@ class ResumableCheckpoint(Callback):
         trainer.strategy.barrier("end")
         if trainer.is_global_zero:
             _log.warning(
-                "signal %d: saved step %d; the same command goes on from there",
+                "signal %d: saved step %d in %s; `fit` with the same settings goes on from there",
                 number,
                 trainer.global_step,
+                self.dirpath,
             )
             # Nobody waits for this process any more: Slurm may refuse.
             requeue()
@@ -212,3 +220,17 @@ class ResumableCheckpoint(Callback):
             _log.warning("signal %d before the first step; there is nothing new to save", number)
             requeue()
         raise SystemExit(128 + number)
+
+
+def _check_not_beyond(trainer: L.Trainer, folder: Path) -> None:
+    """Refuses a checkpoint that has more steps than the run is to have; says if nothing is left."""
+    wanted = trainer.estimated_stepping_batches
+    if trainer.global_step > wanted:
+        raise InputError(
+            f"{folder}: the checkpoint is at step {trainer.global_step}, the run asks for {wanted} "
+            "steps, so there is nothing to train. Raise max_steps or max_epochs to go on from it; "
+            "to begin anew, give ResumableCheckpoint another dirpath and ModelFolder another "
+            f"folder, or move {folder.parent} and the model folder away"
+        )
+    if trainer.global_step == wanted and trainer.is_global_zero:
+        _log.warning("all %d steps are done; nothing is left to train", wanted)
