@@ -106,8 +106,11 @@ def _items(recorded: Sequence[Mapping[str, Any]], name: str) -> str:
     synthetic = _most(data.get("synthetic_context_items", {}) for data in recorded).get(name, 0)
     known = [_without(data, "context_items", "synthetic_context_items") for data in recorded]
     total = _most(known).get(name, 0) + synthetic
-    how_many = "all" if synthetic == total else f"{synthetic:,} of {total:,} cases"
-    return f" ({how_many} {SYNTHETIC})" if synthetic else ""
+    if not synthetic:
+        return ""
+    if synthetic == total:
+        return f" (by {total:,} cases, all synthetic)"
+    return f" (by {total:,} cases, {synthetic:,} known to be synthetic)"
 
 
 def _terms(name: str, number: str) -> tuple[str, ...]:

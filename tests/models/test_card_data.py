@@ -22,8 +22,10 @@ def test_context_is_counted_apart_from_a_sources_own_records() -> None:
     }
     said = data_section([{"data": data}, {"data": data}])
     twin = "synthetic (demo twin)"
-    assert records(said, "DeepLesion") == f"24, **all {twin}**; context of 5 others (all {twin})"
-    assert records(said, "Eurorad") == f"none; context of 2 others (1 of 3 cases {twin})"
+    shown = " (by 4 cases, all synthetic)"
+    assert records(said, "DeepLesion") == f"24, **all {twin}**; context of 5 others{shown}"
+    shown = " (by 3 cases, 1 known to be synthetic)"
+    assert records(said, "Eurorad") == f"none; context of 2 others{shown}"
     assert records(said, "MIMIC-CXR-JPG") == "none; context of 3 others"
     assert (
         records(said, "A folder of your own images")

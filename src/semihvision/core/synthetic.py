@@ -2,7 +2,9 @@
 
 A twin has its owner's layout, so nothing in its files tells it from the real ones. `demo-data`
 leaves a marker in its root; whoever reads a marked root gives each record an origin that stays with
-it through annotation and mix down to the model card. What is not marked may still be synthetic.
+it through annotation and mix down to the model card. What is not marked may still be synthetic. A
+record that was only written with a twin's case as context is none; `semihvision.core.lineage` says
+that it was made with one.
 """
 
 import json
