@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def run(twin: Path, folder: Path, **length: int) -> set[int]:
+def run(twin: Path, folder: Path, *, batch_size: int = 4, **length: int) -> set[int]:
     """A run in a folder, as long as told; the steps that it trained."""
     torch.manual_seed(0)
     stage = ConnectorAlignment(max_length=256)
@@ -31,7 +31,7 @@ def run(twin: Path, folder: Path, **length: int) -> set[int]:
     losses.write_text("")
     fit(
         stage,
-        twin_of_vqa_rad(twin, stage, batch_size=4, cache_images=True),
+        twin_of_vqa_rad(twin, stage, batch_size=batch_size, cache_images=True),
         folder=folder,
         callbacks=[
             ModelFolder(str(folder / "model")),
@@ -84,10 +84,10 @@ def test_a_finished_run_has_nothing_left_to_do(
 
 
 def test_so_has_one_whose_length_is_told_in_epochs(twin: Path, tmp_path: Path) -> None:
-    trained = run(twin, tmp_path, max_epochs=1)
+    trained = run(twin, tmp_path, max_epochs=1, batch_size=16)
     before = state(tmp_path)
     assert before[0] == len(trained) > 1
-    assert run(twin, tmp_path, max_epochs=1) == set()
+    assert run(twin, tmp_path, max_epochs=1, batch_size=16) == set()
     assert state(tmp_path) == before
 
 

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,8 +177,6 @@ def train_stage(work: Workspace, stage: int) -> tuple[float, float]:
     from semihvision.tracking import metric_history
 
     config = _stage_config(work, stage)
-    # A quickstart begins anew; `fit` alone would go on where an earlier one was interrupted.
-    shutil.rmtree(work.out / f"stage{stage}" / "checkpoints", ignore_errors=True)
     argv = ["fit", "-c", str(config), "--seed_everything", str(work.seed)]
     try:
         done = train(argv)
