@@ -160,9 +160,6 @@ def _require_model_folder(folder: Path) -> None:
     """Checks whose configuration it is: loading a foreign one would build a model of 8B weights."""
     config = folder / "config.json"
     if not config.is_file():
-        below = folder / "model"
-        if (below / "config.json").is_file():
-            raise InputError(f"{folder}: no model folder, but {below} is one; name that")
         raise InputError(
             f"{folder}: no model folder (config.json is missing); `semihvision fit` writes one"
         )

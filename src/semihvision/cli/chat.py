@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
+from semihvision.cli.model_folder import require_model_folder
 from semihvision.cli.output import print_json
 from semihvision.cli.parsing import JSON_HELP, parser
 from semihvision.core.errors import InputError
@@ -38,6 +39,7 @@ def run(argv: list[str]) -> int:
         raise InputError("--json goes with --ask; a dialogue is for reading")
     _check_choice("--device", arguments.device, _DEVICES)
     _check_choice("--dtype", arguments.dtype, _DTYPES)
+    require_model_folder(arguments.model)
     from torch import OutOfMemoryError
 
     try:

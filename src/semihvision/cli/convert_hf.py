@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from semihvision.cli.model_folder import require_model_folder
 from semihvision.cli.output import Bars, print_json, print_table, progress
 from semihvision.cli.parsing import JSON_HELP, parser
 from semihvision.core.errors import InputError
@@ -37,6 +38,7 @@ def to_hf(argv: list[str]) -> int:
     )
     made.add_argument("--json", action="store_true", help=JSON_HELP)
     arguments = made.parse_args(argv)
+    require_model_folder(arguments.model)
     require_writable_folder(arguments.out)
     max_shard_bytes = num_bytes(arguments.max_shard_size)
 

@@ -10,6 +10,7 @@ from evaluation.runner import Evaluation, OnProgress, evaluate_task
 from evaluation.tasks import TASKS, Task, load_task
 from semihvision import tracking
 from semihvision.cli.endpoint import add_endpoint_arguments, make_client
+from semihvision.cli.model_folder import require_model_folder
 from semihvision.cli.output import Bars, print_json, print_table, progress, stderr
 from semihvision.cli.parsing import JSON_HELP, config_parser, plain
 from semihvision.core.card import CARD_MODULES
@@ -37,6 +38,8 @@ def run(argv: list[str]) -> int:
         raise InputError("expected either model (a folder) or llm (a model's name at an endpoint)")
     if arguments.llm and (arguments.system_prompt_file or arguments.other_prompt):
         raise InputError("system_prompt_file and other_prompt go with model, not with llm")
+    if arguments.model:
+        require_model_folder(Path(arguments.model))
     if not arguments.benchmarks:
         raise InputError(f"benchmarks: expected name: folder; names: {', '.join(TASKS)}")
     require_writable_folder(Path(arguments.out))

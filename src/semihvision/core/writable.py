@@ -8,7 +8,7 @@ from semihvision.core.errors import InputError
 
 _REASONS = {
     "PermissionError": "no permission to write",
-    "NotADirectoryError": "a file is in the way",
+    "FileNotFoundError": "no file can be made",
 }
 
 
@@ -22,9 +22,9 @@ def require_writable_file(path: Path) -> None:
         InputError: A folder has its name, a file stands where a folder above it is needed, or
             nothing can be written there.
     """
+    _require_room_below(path, path.parent)
     if path.is_dir():
         raise InputError(f"{path}: cannot be written: a folder has this name; name a file")
-    _require_room_below(path, path.parent)
 
 
 def require_writable_folder(path: Path) -> None:
@@ -41,14 +41,14 @@ def require_writable_folder(path: Path) -> None:
 
 
 def _require_room_below(out: Path, folder: Path) -> None:
-    # os.path's tests are false, where Path's raise, for a folder that may not be looked into. A
+    # `lexists` is false, where Path's tests raise, below a folder that may not be looked into. A
     # link to nothing counts as there: no folder can be made in its place.
-    there = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
-    if not there.is_dir():
-        raise InputError(
-            f"{out}: cannot be written: a file is in the way: {there}; choose another place"
-        )
+    there = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
     try:
+        if not there.is_dir():
+            raise InputError(
+                f"{out}: cannot be written: a file is in the way: {there}; choose another place"
+            )
         out.exists()  # names too long
         with tempfile.TemporaryFile(dir=there):
             pass
