@@ -116,7 +116,12 @@ def test_the_folder_of_a_run_is_no_model_but_its_model_is_named(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stage3" / "model").mkdir(parents=True)
     (tmp_path / "stage3" / "model" / "config.json").write_text("{}")
-    more = {"chat": ["--ask", "?"], "convert to-hf": ["--out", "hf"]}.get(command, [])
+    assert main(["demo-data", "--out", "demo", "--source", "vqa_rad", "--cases", "4"]) == 0
+    more = {
+        "evaluate": ["--benchmarks.vqa_rad", "demo/vqa_rad"],
+        "chat": ["--ask", "?"],
+        "convert to-hf": ["--out", "hf"],
+    }[command]
 
     assert main([*command.split(), "--model", "stage3", *more]) == 2
     assert "stage3: no model folder, but stage3/model is one" in capsys.readouterr().err

@@ -38,12 +38,12 @@ def run(argv: list[str]) -> int:
         raise InputError("expected either model (a folder) or llm (a model's name at an endpoint)")
     if arguments.llm and (arguments.system_prompt_file or arguments.other_prompt):
         raise InputError("system_prompt_file and other_prompt go with model, not with llm")
-    if arguments.model:
-        require_model_folder(Path(arguments.model))
     if not arguments.benchmarks:
         raise InputError(f"benchmarks: expected name: folder; names: {', '.join(TASKS)}")
     require_writable_folder(Path(arguments.out))
     tasks = [_task(name, Path(root)) for name, root in arguments.benchmarks.items()]
+    if arguments.model:
+        require_model_folder(Path(arguments.model))
     answerer = _answerer(arguments, tasks)
     tags = {name: str(value) for name, value in answerer.identity.items()}
     name = arguments.run_name or Path(arguments.model or arguments.llm).name
