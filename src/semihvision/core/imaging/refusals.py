@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import RLock
 
 from semihvision.core.errors import InputError
@@ -29,7 +30,12 @@ def refusing(name: str) -> Iterator[None]:
     with muted():
         try:
             yield
-        except (InputError, MemoryError, ImportError):
+        except InputError as error:
+            if Path(name).name in str(error):
+                raise
+            # What refuses a matrix, say, does not know of which file it is.
+            raise InputError(f"{name}: {error}", kind=error.kind) from None
+        except (MemoryError, ImportError):
             raise
         except Exception as error:  # parsers and decoders raise nearly every kind there is
             raise InputError(
