@@ -4,13 +4,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from models.lora import LoRASettings, merged_tensors
 from models.modeling import PMCCambrian
 from models.sharding import whole_tensor
-from models.weight_files import INDEX_FILE, SINGLE_FILE
+from models.weight_files import INDEX_FILE, SINGLE_FILE, write_shard
 
 SHARD_BYTES = 5 * 1024**3
 """Largest weight file: as much as the writing process holds in memory."""
@@ -63,7 +62,7 @@ def _write_files(tensors: Iterator[tuple[str, Tensor]], folder: Path, shard_byte
 
     def write() -> None:
         name = f"part-{len(files):05d}.safetensors"
-        save_file(pending, folder / name, metadata={"format": "pt"})
+        write_shard(folder / name, pending)
         files.append(list(pending))
         pending.clear()
 

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from training_runs import run_forked
 
-from models import ConnectorAlignment, PMCCambrian
+from models import ConnectorAlignment, PMCCambrian, weight_files
 from models.stages import folder as weight_folder
 from models.stages import model_folder
 from semihvision.core.errors import InputError
@@ -38,7 +38,7 @@ def stage() -> ConnectorAlignment:
     ("module", "name", "failure"),
     [
         (model_folder, "_begin", no_room),
-        (weight_folder, "save_file", no_room_in_rust),
+        (weight_files, "save_file", no_room_in_rust),
         (model_folder, "write_lineage", no_room),
         (model_folder, "tree_to_disk", no_room),
     ],
@@ -117,7 +117,7 @@ def test_no_process_is_left_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         # Only the first process writes, and finds the disk full at the first of many files.
         defaults = weight_folder.write_weights.__kwdefaults__
         monkeypatch.setitem(defaults, "shard_bytes", 10_000)
-        monkeypatch.setattr(weight_folder, "save_file", no_room)
+        monkeypatch.setattr(weight_files, "save_file", no_room)
         try:
             made.save_model_folder(tmp_path / "model")
         except InputError as error:
